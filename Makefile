@@ -1,0 +1,69 @@
+# Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run dev test check fix migrate lock clean
+
+# A new database is made for the tests unless this names one.
+export TODO_TEST_DATABASE_URL
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-9s %s\n", $$1, $$2}'
+
+run: $(VENV)/run ## Serve the API, on an embedded PostgreSQL unless DATABASE_URL names another
+	@$(BIN)/todo serve
+
+dev: $(VENV)/dev ## Set up the tools for working on the code
+	@echo "Ready: $(BIN) has todo, pytest, ruff and mypy."
+
+test: $(VENV)/dev ## Run the tests, on a real PostgreSQL
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+check: $(VENV)/dev ## Run all that CI runs: linter, formatter, types, tests
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory test
+
+fix: $(VENV)/dev ## Format the code and mend what the linter can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+migrate: $(VENV)/run ## Bring the database's schema to this version's
+	@$(BIN)/todo migrate
+
+lock: $(VENV)/dev ## Write the requirements files anew, with the newest versions that fit
+	@for file in run embedded dev; do \
+		$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
+			--custom-compile-command 'make lock' --group build \
+			$$(test $$file = run || echo --extra embedded) $$(test $$file != dev || echo --group dev) \
+			--output-file requirements/$$file.txt; \
+	done
+
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one with PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing: install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run: requirements/embedded.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing what it takes to run"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/embedded.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt $(VENV)/run
+	@echo "Installing what it takes to develop"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,5 @@
+"""A multi-user todo service: FastAPI, SQLModel and PostgreSQL."""
+
+from importlib.metadata import version
+
+__version__ = version("todo-backend")

@@ -1,0 +1,141 @@
+"""Every error that this service raises on purpose, as a tree; nothing here knows of HTTP frameworks or databases.
+
+TodoError                      answered to the caller as a problem document
+├── MalformedRequest           400
+├── NoSuchResource             404
+├── TaskNotFound               404
+├── MethodNotAllowed           405
+├── InvalidInput               422
+├── InternalError              500
+├── DatabaseUnavailable        503
+├── SchemaOutdated             503
+└── DeadlineExceeded           504
+BrokenEnvironment              one line on standard error and an exit status
+└── BadSetting
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, TypedDict
+
+
+class BrokenEnvironment(Exception):
+    """What this program runs on is not as it must be; the message is one line that says how to mend it."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class BadSetting(BrokenEnvironment):
+    """A setting is missing or wrong; the message names the variable and never repeats a secret."""
+
+    exit_status: ClassVar[int] = 2
+
+
+class Fault(TypedDict):
+    """One thing that is wrong with a request: where, and why. It never repeats the input."""
+
+    place: Literal["pointer", "parameter", "header"]
+    name: str
+    detail: str
+
+
+class TodoError(Exception):
+    """What a caller is told as a problem document (RFC 9457).
+
+    `code` and `title` are stable; the message is the problem's `detail`.
+    """
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    status: ClassVar[int]
+    detail: ClassVar[str]
+    retry_after_seconds: ClassVar[int | None] = None
+
+    def __init__(self) -> None:
+        super().__init__(self.detail)
+
+
+class MalformedRequest(TodoError):
+    """The body is not JSON."""
+
+    code = "malformed-request"
+    title = "Malformed request"
+    status = 400
+    detail = "The body is not valid JSON."
+
+
+class NoSuchResource(TodoError):
+    """No route has this path."""
+
+    code = "not-found"
+    title = "Not found"
+    status = 404
+    detail = "There is nothing at this address."
+
+
+class TaskNotFound(TodoError):
+    """The owner has no such task: it never was, it is gone, or it is another user's."""
+
+    code = "task-not-found"
+    title = "Task not found"
+    status = 404
+    detail = "There is no such task."
+
+
+class MethodNotAllowed(TodoError):
+    """The path exists, with other methods."""
+
+    code = "method-not-allowed"
+    title = "Method not allowed"
+    status = 405
+    detail = "This address does not have that method; the Allow header lists those that it has."
+
+
+class InvalidInput(TodoError):
+    """The request was understood and breaks a rule of the contract; `faults` says which."""
+
+    code = "invalid-input"
+    title = "Invalid input"
+    status = 422
+    detail = "The request breaks the rules of this API; `errors` says where."
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+class InternalError(TodoError):
+    """A mistake of ours: the log has it, under the request's id."""
+
+    code = "internal-error"
+    title = "Internal error"
+    status = 500
+    detail = "Something went wrong here; the request id finds it in the log."
+
+
+class DatabaseUnavailable(TodoError):
+    """The database did not answer; a write may or may not have happened."""
+
+    code = "database-unavailable"
+    title = "Database unavailable"
+    status = 503
+    detail = "The database cannot be reached at the moment."
+    retry_after_seconds = 2
+
+
+class SchemaOutdated(TodoError):
+    """The database's schema is older than this code; the service recovers by itself once migrated."""
+
+    code = "schema-outdated"
+    title = "Schema outdated"
+    status = 503
+    detail = "The database is waiting for a migration."
+    retry_after_seconds = 10
+
+
+class DeadlineExceeded(TodoError):
+    """The database took longer than a request may; a write may or may not have happened."""
+
+    code = "deadline-exceeded"
+    title = "Deadline exceeded"
+    status = 504
+    detail = "The database did not answer in time."

@@ -1,0 +1,81 @@
+"""The settings of one process: read once from the environment, checked, frozen. There is no global instance."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from todo.errors import BadSetting
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+|\*")
+_BASE_URL = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
+
+
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError("must be origins such as https://app.example.com, separated by commas")
+    return value
+
+
+def _check_base_url(value: str) -> str:
+    if not _BASE_URL.fullmatch(value):
+        raise ValueError("must be the address that clients use, such as https://todo.example.com")
+    return value.rstrip("/")
+
+
+def _refuse_empty(value: object) -> object:
+    if value == "":
+        raise ValueError("is set but empty; unset it, or give it a value")
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(_refuse_empty)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split_commas)]
+
+
+class Settings(BaseSettings):
+    """What can be set; `docs/configuration.md` says what each one means."""
+
+    model_config = SettingsConfigDict(env_prefix="TODO_", frozen=True, hide_input_in_errors=True)
+
+    database_url: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL")
+    database_url_unpooled: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL_UNPOOLED")
+    host: Annotated[str, BeforeValidator(_refuse_empty)] = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=128)
+    data_dir: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
+    pg_bin: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
+    cors_origins: Origins = ()
+    public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_base_url)] | None = None
+    deadline_seconds: float = Field(default=10, gt=0, le=300)
+    pool_size: int = Field(default=10, ge=1, le=1000)
+    pool_timeout_seconds: float = Field(default=3, gt=0, le=300)
+    prepared_statements: bool = True
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the service runs a database of its own."""
+        return self.database_url is None
+
+
+def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is validated by the field it is named after
+    """Read the environment, where `overrides` win, such as the options of a command line.
+
+    Raises BadSetting, naming the variable and never repeating its value.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise BadSetting("; ".join(_describe(fault["loc"], fault["msg"]) for fault in error.errors())) from None
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]).upper()
+    variable = name if name.startswith("DATABASE_URL") else f"TODO_{name}"
+    return f"{variable}: {message.removeprefix('Value error, ')}"

@@ -1,0 +1,160 @@
+"""What the environment says, and how a mistake in it is told."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from todo.errors import BadSetting
+from todo.settings import Settings, read_settings
+
+CANARY = "canary-hunter2"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name", "read"),
+    [
+        ("TODO_HOST", "0.0.0.0", "host", "0.0.0.0"),  # noqa: S104 - nothing listens here
+        ("TODO_PORT", "65535", "port", 65535),
+        ("TODO_WORKERS", "4", "workers", 4),
+        ("TODO_DATA_DIR", "/srv/todo", "data_dir", Path("/srv/todo")),
+        ("TODO_PG_BIN", "/opt/pg/bin", "pg_bin", Path("/opt/pg/bin")),
+        (
+            "TODO_CORS_ORIGINS",
+            " https://a.example, http://b.example:8080 ,",
+            "cors_origins",
+            ("https://a.example", "http://b.example:8080"),
+        ),
+        ("TODO_CORS_ORIGINS", "*", "cors_origins", ("*",)),
+        ("TODO_CORS_ORIGINS", "", "cors_origins", ()),
+        ("TODO_PUBLIC_URL", "https://todo.example.com/v1/", "public_url", "https://todo.example.com/v1"),
+        ("TODO_DEADLINE_SECONDS", "0.5", "deadline_seconds", 0.5),
+        ("TODO_POOL_SIZE", "1000", "pool_size", 1000),
+        ("TODO_POOL_TIMEOUT_SECONDS", "300", "pool_timeout_seconds", 300),
+        ("TODO_PREPARED_STATEMENTS", "off", "prepared_statements", False),
+        ("TODO_PREPARED_STATEMENTS", "on", "prepared_statements", True),
+    ],
+)
+def test_variable_is_read(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str, read: object) -> None:
+    """Each variable sets the one setting that is named after it, and no other."""
+    monkeypatch.setenv(variable, value)
+
+    settings = read_settings()
+
+    assert getattr(settings, name) == read
+    assert settings.model_dump(exclude={name}) == Settings.model_construct().model_dump(exclude={name})
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_URL_UNPOOLED"])
+def test_database_url_is_a_secret(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """It is read under the name that Neon gives it, and printing the settings does not print it."""
+    monkeypatch.setenv(variable, f"postgresql://owner:{CANARY}@host/neondb")
+
+    settings = read_settings()
+
+    secret = getattr(settings, variable.lower())
+    assert secret.get_secret_value() == f"postgresql://owner:{CANARY}@host/neondb"
+    assert CANARY not in f"{settings!r}{settings}{settings.model_dump()}{settings.model_dump_json()}"
+
+
+def test_without_a_database_url_the_database_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one variable decides it."""
+    assert read_settings().is_embedded
+    monkeypatch.setenv("DATABASE_URL", "postgresql://host/neondb")
+    assert not read_settings().is_embedded
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DATABASE_URL", ""),
+        ("DATABASE_URL_UNPOOLED", ""),
+        ("TODO_HOST", ""),
+        ("TODO_PORT", ""),
+        ("TODO_PORT", CANARY),
+        ("TODO_PORT", "0"),
+        ("TODO_PORT", "65536"),
+        ("TODO_WORKERS", "0"),
+        ("TODO_WORKERS", "1.5"),
+        ("TODO_DATA_DIR", ""),
+        ("TODO_PG_BIN", ""),
+        ("TODO_CORS_ORIGINS", CANARY),
+        ("TODO_CORS_ORIGINS", "https://a.example/path"),
+        ("TODO_CORS_ORIGINS", "https://a.example b.example"),
+        ("TODO_PUBLIC_URL", ""),
+        ("TODO_PUBLIC_URL", CANARY),
+        ("TODO_PUBLIC_URL", f"https://owner:{CANARY}@todo.example.com"),
+        ("TODO_PUBLIC_URL", "https://todo.example.com/?q"),
+        ("TODO_DEADLINE_SECONDS", "0.0"),
+        ("TODO_DEADLINE_SECONDS", "301"),
+        ("TODO_DEADLINE_SECONDS", "nan"),
+        ("TODO_DEADLINE_SECONDS", "inf"),
+        ("TODO_POOL_SIZE", "0"),
+        ("TODO_POOL_SIZE", "1001"),
+        ("TODO_POOL_TIMEOUT_SECONDS", "-1"),
+        ("TODO_POOL_TIMEOUT_SECONDS", "nan"),
+        ("TODO_PREPARED_STATEMENTS", CANARY),
+        ("TODO_PREPARED_STATEMENTS", ""),
+    ],
+)
+def test_bad_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Neither the message nor what a traceback would add to it repeats the value."""
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(BadSetting) as caught:
+        read_settings()
+
+    message = str(caught.value)
+    assert message.startswith(f"{variable}: ")
+    assert len(message) > len(f"{variable}: ")
+    assert "\n" not in message
+    assert not value or value not in message.removeprefix(variable)
+    assert caught.value.__suppress_context__
+
+
+def test_every_bad_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever mends the first need not be told of the second later."""
+    monkeypatch.setenv("DATABASE_URL", "")
+    monkeypatch.setenv("TODO_PORT", "0")
+
+    with pytest.raises(BadSetting, match=r"^DATABASE_URL: is set but empty.*; TODO_PORT: "):
+        read_settings()
+
+
+def test_secret_is_not_told_with_another_s_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bad variable does not print the others."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://owner:{CANARY}@host/neondb")
+    monkeypatch.setenv("TODO_PORT", "0")
+
+    with pytest.raises(BadSetting) as caught:
+        read_settings()
+
+    assert CANARY not in str(caught.value)
+
+
+def test_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option of the command line is nearer than a variable, even where the variable is bad."""
+    monkeypatch.setenv("TODO_PORT", "0")
+    monkeypatch.setenv("TODO_HOST", "10.0.0.1")
+
+    settings = read_settings(port=9000, data_dir=Path("/srv/todo"))
+
+    assert (settings.port, settings.host, settings.data_dir) == (9000, "10.0.0.1", Path("/srv/todo"))
+
+
+def test_bad_override_is_told_by_the_same_name() -> None:
+    """The message is the one that the variable would get."""
+    with pytest.raises(BadSetting, match=r"^TODO_PORT: "):
+        read_settings(port=70_000)
+
+
+def test_settings_never_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be passed on without being copied, and are read once."""
+    settings = read_settings()
+    monkeypatch.setenv("TODO_PORT", "9000")
+
+    with pytest.raises(ValidationError):
+        settings.port = 9001  # type: ignore[misc]  # that it is wrong is the point
+    assert settings.port == 8000
