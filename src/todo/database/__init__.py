@@ -1,0 +1,1 @@
+"""SQL: connections, statements, schema and the embedded server. Nothing here knows HTTP."""
