@@ -1,0 +1,55 @@
+"""What a handler is given: the owner, and that owner's tasks."""
+
+import re
+from typing import Annotated, TypedDict
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+from pydantic import AfterValidator, BeforeValidator
+
+from todo.database.engine import Database
+from todo.database.store import TaskStore
+from todo.models import USER_ID_LENGTH, USER_ID_PATTERN, Owner
+
+# Pydantic reads a UUID in braces, without hyphens and as a URN: one task, many addresses. Here it has one.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class State(TypedDict):
+    """What the application's lifespan hands to every request."""
+
+    database: Database
+    public_url: str | None
+
+
+def _refuse_dots(user_id: str) -> str:
+    if user_id in (".", ".."):
+        raise ValueError("must not be a relative path")
+    return user_id
+
+
+def _check_uuid(value: str) -> str:
+    if not _UUID.fullmatch(value):
+        raise ValueError("must be a UUID")
+    return value
+
+
+UserId = Annotated[
+    str,
+    Path(max_length=USER_ID_LENGTH, pattern=USER_ID_PATTERN, description="The user whose tasks these are."),
+    AfterValidator(_refuse_dots),
+]
+TaskId = Annotated[UUID, Path(description="The task's id, a UUID."), BeforeValidator(_check_uuid)]
+
+
+def identify_owner(user_id: UserId) -> Owner:
+    """Say whose tasks the request is about: the one function that authentication will replace."""
+    return Owner(user_id)
+
+
+def open_store(request: Request, owner: Annotated[Owner, Depends(identify_owner)]) -> TaskStore:
+    """Give access to the owner's tasks, and to nobody else's."""
+    return TaskStore(request.state.database, owner)
+
+
+Tasks = Annotated[TaskStore, Depends(open_store)]

@@ -1,0 +1,30 @@
+"""Whether the service lives, and whether it can serve."""
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from todo.api.problems import document
+from todo.database.engine import Database
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+
+class Health(BaseModel):
+    """The state of the service."""
+
+    status: str
+
+
+@router.get("/live")
+async def check_liveness() -> Health:
+    """Answer as long as the process can; the database is not asked."""
+    return Health(status="live")
+
+
+@router.get("/ready", responses=document(503, 504))
+async def check_readiness(request: Request) -> Health:
+    """Answer 200 while the database does; it is asked only where the last contact with it failed."""
+    database: Database = request.state.database
+    if not database.is_ready:
+        await database.ping()
+    return Health(status="ready")

@@ -1,0 +1,113 @@
+"""Errors as problem documents (RFC 9457): the one place that builds such a body."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any, Literal
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from todo.api.methods import AllowedMethods
+from todo.errors import (
+    Fault,
+    InvalidInput,
+    MalformedRequest,
+    MethodNotAllowed,
+    NoSuchResource,
+    TodoError,
+)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:todo:problem:"
+NAME_LENGTH = 100  # of a member or parameter that is named in an error: a client may have sent any length
+
+
+class ProblemFault(BaseModel):
+    """One thing that is wrong with a request, and where."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 2})
+
+    pointer: str | None = None
+    parameter: str | None = None
+    header: str | None = None
+    detail: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    errors: list[ProblemFault] | None = None
+
+
+def document(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Declare, for a route's `responses`, that it may answer with problems of these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def answer(error: TodoError, request_id: str, headers: dict[str, str] | None = None) -> Response:
+    """Build the problem document for an error."""
+    problem: dict[str, object] = {
+        "type": TYPE_PREFIX + error.code,
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "request_id": request_id,
+    }
+    if isinstance(error, InvalidInput):
+        problem["errors"] = [{fault["place"]: fault["name"], "detail": fault["detail"]} for fault in error.faults]
+    retry = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
+    return Response(
+        json.dumps(problem), status_code=error.status, headers=retry | (headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+def answer_errors(app: FastAPI, allowed_methods: AllowedMethods) -> None:
+    """Make every error that a route or the router raises a problem document."""
+
+    @app.exception_handler(TodoError)
+    async def answer_ours(request: Request, error: TodoError) -> Response:
+        return answer(error, request.state.request_id)
+
+    @app.exception_handler(RequestValidationError)
+    async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
+        return answer(_read_faults(error.errors()), request.state.request_id)
+
+    @app.exception_handler(HTTPException)
+    async def answer_routing(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for bytes that are no text
+            return answer(MalformedRequest(), request.state.request_id)
+        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
+            return answer(NoSuchResource(), request.state.request_id)
+        allow = {"Allow": allowed_methods.at(request.url.path)}
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
+        return answer(MethodNotAllowed(), request.state.request_id, allow)
+
+
+def _read_faults(errors: Sequence[Any]) -> TodoError:
+    if any(error["type"] == "json_invalid" for error in errors):
+        return MalformedRequest()
+    return InvalidInput([_read_fault(error["loc"], error["msg"]) for error in errors])
+
+
+def _read_fault(location: tuple[str | int, ...], message: str) -> Fault:
+    source, *path = location
+    detail = message.removeprefix("Value error, ")
+    if source == "body":
+        return Fault(place="pointer", name=_make_pointer(path), detail=detail)
+    place: Literal["parameter", "header"] = "header" if source == "header" else "parameter"
+    return Fault(place=place, name=str(path[0])[:NAME_LENGTH], detail=detail)
+
+
+def _make_pointer(path: Sequence[str | int]) -> str:
+    # RFC 6901, section 3
+    return "".join("/" + str(part)[:NAME_LENGTH].replace("~", "~0").replace("/", "~1") for part in path)

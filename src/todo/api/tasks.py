@@ -1,0 +1,89 @@
+"""The routes of a user's tasks. Each handler reads the request, calls one method of the store, and answers."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import TypeAdapter
+
+from todo.api.dependencies import TaskId, Tasks
+from todo.api.problems import document
+from todo.errors import Fault, InvalidInput
+from todo.models import TaskCompletion, TaskCreate, TaskPublic, TaskUpdate
+
+router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], responses=document(422, 500, 503, 504))
+
+_task_list = TypeAdapter(list[TaskPublic])
+
+
+@router.post("", status_code=201, response_model=TaskPublic, responses=document(400))
+async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Response:
+    """Create a task."""
+    _refuse_other_user(request, task.user_id)
+    created = await tasks.add(task)
+    response = _answer(request, created, status=201)
+    response.headers["Location"] = created.url
+    return response
+
+
+@router.get("", response_model=list[TaskPublic])
+async def list_tasks(request: Request, tasks: Tasks) -> Response:
+    """List the user's tasks, the newest first, at most 1000."""
+    page = await tasks.page()
+    for task in page:
+        task.url = _make_url(request, task)
+    return Response(_task_list.dump_json(page), media_type="application/json")
+
+
+@router.get("/{task_id}", response_model=TaskPublic, responses=document(404))
+async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
+    """Read one task."""
+    return _answer(request, await tasks.get(task_id))
+
+
+@router.put("/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(400, 404))
+@router.patch("/{task_id}", response_model=TaskPublic, responses=document(400, 404))
+async def update_task(request: Request, tasks: Tasks, task_id: TaskId, changes: TaskUpdate) -> Response:
+    """Change the members given; those left out keep their value, with PUT as well."""
+    _refuse_other_user(request, changes.user_id)
+    return _answer(request, await tasks.edit(task_id, changes))
+
+
+@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(400, 404))
+async def complete_task(
+    request: Request,
+    tasks: Tasks,
+    task_id: TaskId,
+    completion: Annotated[TaskCompletion | None, Body()] = None,
+) -> Response:
+    """Flip `completed`, or set it where the body says to what."""
+    if completion is None or not completion.model_fields_set:
+        return _answer(request, await tasks.toggle(task_id))
+    return _answer(request, await tasks.set_completed(task_id, completed=completion.completed))
+
+
+@router.delete("/{task_id}", status_code=204, responses=document(404))
+async def delete_task(tasks: Tasks, task_id: TaskId) -> Response:
+    """Delete a task for good."""
+    await tasks.remove(task_id)
+    return Response(status_code=204)
+
+
+def _answer(request: Request, task: TaskPublic, status: int = 200) -> Response:
+    task.url = _make_url(request, task)
+    return Response(
+        task.model_dump_json(),
+        status_code=status,
+        headers={"ETag": f'"{task.version}"'},
+        media_type="application/json",
+    )
+
+
+def _make_url(request: Request, task: TaskPublic) -> str:
+    base = request.state.public_url or str(request.base_url).rstrip("/")
+    return f"{base}/api/{quote(task.user_id, safe='@:+=')}/tasks/{task.id}"
+
+
+def _refuse_other_user(request: Request, user_id: str | None) -> None:
+    if user_id is not None and user_id != request.path_params["user_id"]:
+        raise InvalidInput([Fault(place="pointer", name="/user_id", detail="must be the user id of the path")])

@@ -1,0 +1,97 @@
+"""Where the parts meet: settings, database and API become one application."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from todo import __version__
+from todo.api import health, tasks
+from todo.api.dependencies import State
+from todo.api.methods import AllowedMethods
+from todo.api.middleware import HeadAsGet, RequestContext, UnexpectedErrors
+from todo.api.problems import answer_errors
+from todo.database.engine import Database
+from todo.database.urls import read_database_url
+from todo.errors import SchemaOutdated, TodoError
+from todo.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+REQUEST_HEADERS = [
+    "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID",
+]  # fmt: skip
+EXPOSED_HEADERS = ["ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After"]
+PREFLIGHT_SECONDS = 600
+LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+
+
+def create_app(settings: Settings, database_url: str) -> FastAPI:
+    """Make the application on the database at `database_url`; nothing is connected before its lifespan begins."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        database = Database(
+            read_database_url(database_url),
+            pool_size=settings.pool_size,
+            pool_timeout_seconds=settings.pool_timeout_seconds,
+            deadline_seconds=settings.deadline_seconds,
+            prepared_statements=settings.prepared_statements,
+        )
+        # In the background: a database that is slow to answer must not hold up the start.
+        first_contact = asyncio.create_task(_make_first_contact(database), name="first contact")
+        yield State(database=database, public_url=settings.public_url)
+        first_contact.cancel()
+        await database.close()
+
+    app = FastAPI(
+        title="Todo backend",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        generate_unique_id_function=_name_operation,
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_origin_regex=LOOPBACK_ORIGIN if settings.is_embedded else None,
+                allow_methods=METHODS,
+                allow_headers=REQUEST_HEADERS,
+                expose_headers=EXPOSED_HEADERS,
+                max_age=PREFLIGHT_SECONDS,
+            ),
+            Middleware(HeadAsGet),
+            Middleware(UnexpectedErrors),
+        ],
+    )
+    app.include_router(tasks.router)
+    app.include_router(health.router)
+    app.add_api_route("/", _redirect_to_docs, include_in_schema=False)
+    answer_errors(app, AllowedMethods(app))
+    return app
+
+
+async def _make_first_contact(database: Database) -> None:
+    try:
+        await database.ping()
+    except SchemaOutdated:
+        pass  # the database has logged it
+    except TodoError as error:
+        _log.warning("Serving without a database for now: %s", error)
+
+
+async def _redirect_to_docs() -> RedirectResponse:
+    return RedirectResponse("/docs")
+
+
+def _name_operation(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,119 @@
+"""The headers that all responses share: request id, caching, CORS."""
+
+from uuid import UUID
+
+import httpx2
+import pytest
+from tests.support import open_client
+
+from todo.app import create_app
+from todo.settings import Settings, read_settings
+
+ORIGIN = "https://app.example.com"
+PATHS = ["/api/u/tasks", "/api/u/tasks/not-a-uuid", "/health/live", "/nothing", "/openapi.json"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_every_response_can_be_found_in_a_log(client: httpx2.AsyncClient, path: str) -> None:
+    """Errors included, a response has a request id of its own and may not be sniffed."""
+    first, second = [await client.get(path) for _ in range(2)]
+
+    assert UUID(first.headers["X-Request-ID"]) != UUID(second.headers["X-Request-ID"])
+    assert first.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_request_id_of_the_client_is_kept(client: httpx2.AsyncClient) -> None:
+    """A trace goes on under the id that it has."""
+    response = await client.get("/health/live", headers={"X-Request-ID": "trace-1.a_B"})
+
+    assert response.headers["X-Request-ID"] == "trace-1.a_B"
+
+
+@pytest.mark.parametrize("forged", ["", "a b", "x" * 129, "a;b", "\u00e9"])
+async def test_request_id_that_could_do_harm_is_replaced(client: httpx2.AsyncClient, forged: str) -> None:
+    """What could break a log or a header is not repeated."""
+    response = await client.get("/health/live", headers={b"X-Request-ID": forged.encode()})
+
+    assert str(UUID(response.headers["X-Request-ID"])) != forged
+
+
+@pytest.mark.parametrize("path", ["/api/u/tasks", "/api/u/tasks/not-a-uuid"])
+async def test_tasks_are_not_cached(client: httpx2.AsyncClient, path: str) -> None:
+    """A user's tasks stay in no cache on the way."""
+    assert (await client.get(path)).headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_head_is_get_without_its_body(client: httpx2.AsyncClient, path: str) -> None:
+    """HEAD works wherever GET does, with the same status and headers."""
+    get, head = await client.get(path), await client.head(path)
+
+    changing = {"x-request-id"}
+    assert head.status_code == get.status_code
+    assert {k: v for k, v in head.headers.items() if k not in changing} == {
+        k: v for k, v in get.headers.items() if k not in changing
+    }
+    assert head.content == b""
+
+
+async def test_configured_origin_may_read_and_preflight(database_url: str) -> None:
+    """A configured origin gets the contract's methods and headers, and never credentials."""
+    app = create_app(Settings(cors_origins=(ORIGIN,)), database_url)
+    async with open_client(app, Origin=ORIGIN) as client:
+        preflight = await client.options(
+            "/api/u/tasks",
+            headers={
+                "Access-Control-Request-Method": "PATCH",
+                "Access-Control-Request-Headers": "Authorization, Content-Type, Idempotency-Key, If-Match",
+            },
+        )
+        response = await client.get("/api/u/tasks/not-a-uuid")
+
+    assert preflight.status_code == 200
+    assert preflight.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert preflight.headers["Access-Control-Max-Age"] == "600"
+    assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+    assert response.status_code == 422
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "Location" in response.headers["Access-Control-Expose-Headers"]
+    assert "Access-Control-Allow-Credentials" not in {*preflight.headers, *response.headers}
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost.evil.example"])
+async def test_unknown_origin_gets_no_permission(client: httpx2.AsyncClient, origin: str) -> None:
+    """The answer is there, but no page from elsewhere can read it."""
+    response = await client.get("/api/u/tasks", headers={"Origin": origin})
+
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1:5173", "https://localhost"])
+async def test_local_pages_may_read_on_the_embedded_database(client: httpx2.AsyncClient, origin: str) -> None:
+    """A frontend under development works without a setting."""
+    response = await client.get("/api/u/tasks", headers={"Origin": origin})
+
+    assert response.headers["Access-Control-Allow-Origin"] == origin
+
+
+async def test_local_pages_need_permission_on_any_other_database(database_url: str) -> None:
+    """With a DATABASE_URL, only TODO_CORS_ORIGINS counts."""
+    settings = read_settings(DATABASE_URL=database_url)
+    async with open_client(create_app(settings, database_url), Origin="http://localhost:3000") as client:
+        response = await client.get("/api/u/tasks")
+
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+async def test_public_url_is_never_taken_from_the_request(database_url: str) -> None:
+    """With TODO_PUBLIC_URL set, neither Host nor a forwarding header is reflected."""
+    settings = Settings(public_url="https://todo.example.com/base/")
+    async with open_client(create_app(settings, database_url)) as client:
+        response = await client.post(
+            "/api/u/tasks",
+            json={"title": "A task"},
+            headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"},
+        )
+
+    assert response.headers["Location"].startswith("https://todo.example.com/base/api/u/tasks/")
+    assert "evil" not in response.text + str(response.headers)

@@ -1,0 +1,59 @@
+"""The health routes, and the pages about the API."""
+
+import httpx2
+import pytest
+from tests.support import open_client
+
+from todo.app import create_app
+from todo.settings import Settings
+
+NOWHERE = "postgresql://todo@127.0.0.1:1/todo"
+
+
+async def test_service_with_its_database_is_live_and_ready(client: httpx2.AsyncClient) -> None:
+    """Both probes answer 200."""
+    assert (await client.get("/health/live")).json() == {"status": "live"}
+    assert (await client.get("/health/ready")).json() == {"status": "ready"}
+
+
+async def test_service_without_its_database_is_live_and_not_ready() -> None:
+    """It starts all the same, and answers 503 with the time to try again."""
+    async with open_client(create_app(Settings(), NOWHERE)) as client:
+        live = await client.get("/health/live")
+        ready = await client.get("/health/ready")
+        tasks = await client.get("/api/u/tasks")
+
+    assert live.status_code == 200
+    assert ready.status_code == tasks.status_code == 503
+    assert tasks.headers["Retry-After"] == "2"
+    assert tasks.json()["type"] == "urn:todo:problem:database-unavailable"
+
+
+async def test_docs_and_schema_are_there(client: httpx2.AsyncClient) -> None:
+    """The root leads to the docs, which show the schema."""
+    root = await client.get("/")
+    docs = await client.get("/docs")
+
+    assert (root.status_code, root.headers["Location"]) == (307, "/docs")
+    assert "/openapi.json" in docs.text
+    assert (await client.get("/openapi.json")).json()["info"]["title"] == "Todo backend"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "operation"),
+    [
+        ("/api/{user_id}/tasks", "get", "list_tasks"),
+        ("/api/{user_id}/tasks", "post", "create_task"),
+        ("/api/{user_id}/tasks/{task_id}", "get", "get_task"),
+        ("/api/{user_id}/tasks/{task_id}", "patch", "update_task"),
+        ("/api/{user_id}/tasks/{task_id}", "put", "put_task"),
+        ("/api/{user_id}/tasks/{task_id}", "delete", "delete_task"),
+        ("/api/{user_id}/tasks/{task_id}/complete", "patch", "complete_task"),
+    ],
+)
+async def test_schema_names_every_operation(client: httpx2.AsyncClient, path: str, method: str, operation: str) -> None:
+    """A generated client gets the names that the code has, and the problems that may come."""
+    described = (await client.get("/openapi.json")).json()["paths"][path][method]
+
+    assert described["operationId"] == operation
+    assert "application/problem+json" in described["responses"]["422"]["content"]

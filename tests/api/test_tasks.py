@@ -1,0 +1,258 @@
+"""The six operations, as a client sees them."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+WHOLE_TASK = {
+    "title": "Buy milk",
+    "description": "Two litres",
+    "completed": True,
+    "due_at": "2030-01-31T09:30:00Z",
+    "priority": "high",
+    "tags": ["shop", "home"],
+    "order": -3,
+}
+SPARSE_TASK: dict[str, object] = {
+    "description": None,
+    "completed": False,
+    "completed_at": None,
+    "due_at": None,
+    "priority": None,
+    "tags": [],
+    "order": None,
+    "version": 1,
+}
+
+
+async def add(client: httpx2.AsyncClient, tasks_url: str, **members: object) -> dict[str, object]:
+    """Create a task and return it."""
+    response = await client.post(tasks_url, json={"title": "A task", **members})
+    assert response.status_code == 201, response.text
+    task: dict[str, object] = response.json()
+    return task
+
+
+async def test_create_answers_201_with_the_task(client: httpx2.AsyncClient, tasks_url: str, owner: str) -> None:
+    """Every member that was sent comes back, with what the service sets."""
+    response = await client.post(tasks_url, json=WHOLE_TASK)
+
+    task = response.json()
+    assert response.status_code == 201
+    assert WHOLE_TASK.items() <= task.items()
+    assert task["user_id"] == owner
+    assert UUID(task["id"]).version == 7
+    assert task["version"] == 1
+    assert task["created_at"] == task["updated_at"] == task["completed_at"]
+    assert task["created_at"].endswith("Z")
+    assert abs(datetime.fromisoformat(task["created_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_create_says_where_the_task_is(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """`Location` and `url` are the absolute address under which the task is found again."""
+    response = await client.post(tasks_url, json={"title": "A task"})
+
+    task = response.json()
+    assert response.headers["Location"] == task["url"] == f"http://todo.test{tasks_url}/{task['id']}"
+    assert (await client.get(task["url"])).json() == task
+
+
+async def test_create_needs_only_a_title(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """Whatever is left out has its default."""
+    task = await add(client, tasks_url)
+
+    assert SPARSE_TASK.items() <= task.items()
+
+
+async def test_members_set_by_the_service_change_nothing(
+    client: httpx2.AsyncClient, tasks_url: str, owner: str
+) -> None:
+    """A client may send back what it read."""
+    forged = {"id": str(uuid4()), "user_id": owner, "version": 9, "url": "x", "created_at": "x", "completed_at": 1}
+
+    task = await add(client, tasks_url, **forged)
+
+    assert task["version"] == 1
+    assert task["id"] != forged["id"]
+    assert (await client.put(str(task["url"]), json=task)).json() == task
+
+
+async def test_read_one_answers_the_task(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """What was created is what is read."""
+    task = await add(client, tasks_url, **WHOLE_TASK)
+
+    response = await client.get(f"{tasks_url}/{task['id']}")
+
+    assert response.status_code == 200
+    assert response.json() == task
+
+
+async def test_list_has_the_newest_first(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """The list is a bare array of whole tasks."""
+    tasks = [await add(client, tasks_url, title=f"Task {number}") for number in range(3)]
+
+    response = await client.get(tasks_url)
+
+    assert response.status_code == 200
+    assert response.json() == tasks[::-1]
+
+
+async def test_list_of_a_new_user_is_empty(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """A user without tasks has a list like any other."""
+    response = await client.get(tasks_url)
+
+    assert response.status_code == 200
+    assert response.json() == []
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("member", WHOLE_TASK)
+async def test_update_changes_the_member_given(
+    client: httpx2.AsyncClient, tasks_url: str, method: str, member: str
+) -> None:
+    """With PUT as with PATCH, members left out keep their value."""
+    before = await add(client, tasks_url)
+
+    response = await client.request(method, f"{tasks_url}/{before['id']}", json={member: WHOLE_TASK[member]})
+
+    after = response.json()
+    assert response.status_code == 200
+    assert after[member] == WHOLE_TASK[member]
+    assert after["version"] == 2
+    assert after["updated_at"] > before["updated_at"]
+    changed = {member, "version", "updated_at"} | ({"completed_at"} if member == "completed" else set())
+    assert {name for name in after if after[name] != before[name]} == changed
+
+
+@pytest.mark.parametrize("member", ["description", "due_at", "priority", "order"])
+async def test_update_with_null_clears(client: httpx2.AsyncClient, tasks_url: str, member: str) -> None:
+    """Null is a value where the task may have none, and not the same as leaving the member out."""
+    task = await add(client, tasks_url, **WHOLE_TASK)
+
+    response = await client.patch(f"{tasks_url}/{task['id']}", json={member: None})
+
+    assert response.json()[member] is None
+    assert response.json()["version"] == 2
+
+
+@pytest.mark.parametrize("changes", [{}, WHOLE_TASK, {"title": " Buy milk ", "tags": ["shop", "home", "shop"]}])
+async def test_update_without_a_change_leaves_the_version(
+    client: httpx2.AsyncClient, tasks_url: str, changes: dict[str, object]
+) -> None:
+    """Nothing given, or nothing new, changes neither `version` nor `updated_at`."""
+    task = await add(client, tasks_url, **WHOLE_TASK)
+
+    response = await client.patch(f"{tasks_url}/{task['id']}", json=changes)
+
+    assert response.status_code == 200
+    assert response.json() == task
+
+
+async def test_update_takes_a_merge_patch(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """`application/merge-patch+json` (RFC 7396) says what this method does."""
+    task = await add(client, tasks_url)
+
+    response = await client.patch(
+        f"{tasks_url}/{task['id']}",
+        content=b'{"title": "Renamed"}',
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+
+    assert response.json()["title"] == "Renamed"
+
+
+async def test_completion_by_update_sets_its_time(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """`completed_at` comes with completion, stays with later edits, and goes with it."""
+    task_url = f"{tasks_url}/{(await add(client, tasks_url))['id']}"
+
+    completed = (await client.patch(task_url, json={"completed": True})).json()
+    edited = (await client.patch(task_url, json={"completed": True, "title": "Renamed"})).json()
+    reopened = (await client.patch(task_url, json={"completed": False})).json()
+
+    assert completed["completed_at"] is not None
+    assert edited["completed_at"] == completed["completed_at"]
+    assert reopened["completed_at"] is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_complete_without_a_value_flips(client: httpx2.AsyncClient, tasks_url: str, body: bytes) -> None:
+    """No body and an empty object turn a pending task into a completed one, and back."""
+    task_url = f"{tasks_url}/{(await add(client, tasks_url))['id']}/complete"
+    headers = {"Content-Type": "application/json"}
+
+    flipped = await client.patch(task_url, content=body, headers=headers)
+    back = await client.patch(task_url, content=body, headers=headers)
+
+    assert flipped.status_code == back.status_code == 200
+    assert (flipped.json()["completed"], back.json()["completed"]) == (True, False)
+    assert flipped.json()["completed_at"] is not None
+    assert back.json()["completed_at"] is None
+    assert back.json()["version"] == 3
+
+
+@pytest.mark.parametrize("completed", [True, False])
+async def test_complete_with_a_value_sets_it(client: httpx2.AsyncClient, tasks_url: str, *, completed: bool) -> None:
+    """Saying the same twice changes nothing the second time."""
+    task_url = f"{tasks_url}/{(await add(client, tasks_url, completed=not completed))['id']}/complete"
+
+    first = await client.patch(task_url, json={"completed": completed})
+    second = await client.patch(task_url, json={"completed": completed})
+
+    assert first.json()["completed"] is completed
+    assert first.json()["version"] == 2
+    assert second.json() == first.json()
+
+
+async def test_delete_is_for_good(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """A deleted task is gone from everywhere, and cannot be deleted again."""
+    task_url = f"{tasks_url}/{(await add(client, tasks_url))['id']}"
+
+    response = await client.delete(task_url)
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert (await client.get(task_url)).status_code == 404
+    assert (await client.delete(task_url)).status_code == 404
+    assert (await client.get(tasks_url)).json() == []
+
+
+async def test_every_answer_with_one_task_has_its_etag(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """The tag is strong and follows the version."""
+    created = await client.post(tasks_url, json={"title": "A task"})
+    task_url = created.json()["url"]
+    answers = [
+        created,
+        await client.get(task_url),
+        await client.patch(task_url, json={"title": "Renamed"}),
+        await client.put(task_url, json={"title": "Renamed again"}),
+        await client.patch(f"{task_url}/complete"),
+    ]
+
+    assert [answer.headers["ETag"] for answer in answers] == ['"1"', '"1"', '"2"', '"3"', '"4"']
+
+
+@pytest.mark.parametrize(
+    "text", ["\U0001f469\u200d\U0001f680", "\u05e9\u05dc\u05d5\u05dd", "e\u0301", "'; DROP TABLE tasks; --%_\\"]
+)
+async def test_text_comes_back_byte_for_byte(client: httpx2.AsyncClient, tasks_url: str, text: str) -> None:
+    """Emoji, right-to-left text, combining marks and the metacharacters of SQL are only text."""
+    task = await add(client, tasks_url, title=text, description=f" {text}\n", tags=[text])
+
+    assert (task["title"], task["description"], task["tags"]) == (text, f" {text}\n", [text])
+
+
+@pytest.mark.parametrize("user_id", ["auth0|5f7c8ec7", "a.b+c@example.com", "x:y=z~w", "u" * 255, "..."])
+async def test_any_identity_provider_s_user_id_will_do(client: httpx2.AsyncClient, user_id: str) -> None:
+    """The task's address works whatever its user id needs in a URL."""
+    response = await client.post(f"/api/{user_id}/tasks", json={"title": "A task"})
+
+    assert response.json()["user_id"] == user_id
+    assert (await client.delete(response.json()["url"])).status_code == 204
+
+
+async def test_user_ids_are_case_sensitive(client: httpx2.AsyncClient, owner: str) -> None:
+    """Two spellings are two users."""
+    task = await add(client, f"/api/{owner}/tasks")
+
+    assert (await client.get(f"/api/{owner.upper()}/tasks/{task['id']}")).status_code == 404

@@ -1,0 +1,94 @@
+"""What every test can ask for: a real PostgreSQL, the application on it, and an owner nobody else has.
+
+Tests share one database and are kept apart as users are: each has an owner of its own.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import pytest
+from tests.support import make_database, open_client
+
+from todo.app import create_app
+from todo.database.embedded import embedded_postgres
+from todo.database.engine import Database
+from todo.database.schema import migrate
+from todo.database.store import TaskStore
+from todo.database.urls import read_database_url
+from todo.models import Owner
+from todo.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Every asynchronous test runs on asyncio, in one loop."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def environment() -> Iterator[None]:
+    """No test sees the settings of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("DATABASE_URL", "PG", "TODO_"))]:
+            if name != "TODO_TEST_DATABASE_URL":
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Iterator[Path]:
+    """A folder that another account can reach, as pytest's own cannot be: as root, PostgreSQL runs as one."""
+    folder = Path(tempfile.mkdtemp(prefix="todo-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def database_url(shared_dir: Path) -> Iterator[str]:
+    """The URL of a migrated database: a new embedded one, or what TODO_TEST_DATABASE_URL names."""
+    if url := os.environ.get("TODO_TEST_DATABASE_URL"):
+        migrate(read_database_url(url))
+        yield url
+        return
+    with embedded_postgres(shared_dir / "embedded", None, print) as url:
+        migrate(read_database_url(url))
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A pool of connections to the database."""
+    database = make_database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+async def client(database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """An HTTP client of the whole application."""
+    async with open_client(create_app(Settings(), database_url)) as client:
+        yield client
+
+
+@pytest.fixture
+def owner() -> Owner:
+    """A user without a task."""
+    return Owner(f"user-{uuid4()}")
+
+
+@pytest.fixture
+def tasks_url(owner: Owner) -> str:
+    """The path of the owner's tasks."""
+    return f"/api/{owner}/tasks"
+
+
+@pytest.fixture
+def store(database: Database, owner: Owner) -> TaskStore:
+    """The owner's tasks."""
+    return TaskStore(database, owner)

@@ -1,0 +1,189 @@
+"""What `todo check` finds of a database, right or wrong."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import URL, make_url
+
+from todo.database.checks import Finding, check_database
+from todo.database.schema import read_revisions
+from todo.database.urls import read_database_url
+
+CANARY = "canary-hunter2"
+NOWHERE = f"postgresql://todo:{CANARY}@127.0.0.1:1/todo"
+SUBJECTS = ["connection", "server", "clock", "role", "schema"]
+ON_TASKS = ["SELECT", "INSERT", "UPDATE", "DELETE"]
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection of the driver's own, of the role that owns the tables."""
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def role(connection: psycopg.Connection) -> Iterator[sql.Identifier]:
+    """A new role that may log in, and no more."""
+    role = sql.Identifier(f"test_{uuid4().hex}")
+    connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, CANARY))
+    yield role
+    connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+    connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+@pytest.fixture
+def namespace(connection: psycopg.Connection) -> Iterator[sql.Identifier]:
+    """A new schema with nothing in it."""
+    namespace = sql.Identifier(f"test_{uuid4().hex}")
+    connection.execute(sql.SQL("CREATE SCHEMA {}").format(namespace))
+    yield namespace
+    connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(namespace))
+
+
+@pytest.fixture
+def url(database_url: str) -> URL:
+    """The database, as a URL object."""
+    return read_database_url(database_url)
+
+
+def look_into(url: URL, *namespaces: str) -> URL:
+    """Return the URL of sessions that see the tables of these schemas and of no others."""
+    return url.update_query_dict({"options": f"-c search_path={','.join(namespaces)}"})
+
+
+def log_in(url: URL, role: sql.Identifier) -> URL:
+    """Return the URL of sessions of that role."""
+    return url.set(username=name_of(role), password=CANARY)
+
+
+def name_of(identifier: sql.Identifier) -> str:
+    """Return the name without its quotes."""
+    return identifier.as_string().strip('"')
+
+
+def check(url: URL) -> dict[str, Finding]:
+    """Return what is found, by subject; see that each finding is one line without the password."""
+    findings = list(check_database(url))
+    for finding in findings:
+        assert finding.found.isprintable()
+        assert CANARY not in finding.found
+    return {finding.subject: finding for finding in findings}
+
+
+def list_wrong(findings: dict[str, Finding]) -> list[str]:
+    """Return the subjects that are not as they must be."""
+    return [subject for subject, finding in findings.items() if not finding.is_right]
+
+
+def test_good_database_is_right_in_everything(url: URL) -> None:
+    """Each subject is looked at once, and says what was found."""
+    findings = check(url.set(password=CANARY))
+
+    assert list(findings) == SUBJECTS
+    assert list_wrong(findings) == []
+    assert str(url.database) in findings["connection"].found
+    assert findings["server"].found.startswith("PostgreSQL ")
+    assert str(url.username) in findings["role"].found
+    assert f"revision {read_revisions()[0]}," in findings["schema"].found
+
+
+def test_unreachable_database_is_one_finding() -> None:
+    """There is nothing more to look at, and it is said why."""
+    findings = check(read_database_url(NOWHERE))
+
+    assert list(findings) == list_wrong(findings) == ["connection"]
+    assert "refused" in findings["connection"].found
+
+
+def test_database_that_was_never_migrated_is_wrong(url: URL, namespace: sql.Identifier) -> None:
+    """It says what to do, and everything else of it is still looked at."""
+    findings = check(look_into(url, name_of(namespace)))
+
+    assert list(findings) == SUBJECTS
+    assert list_wrong(findings) == ["role", "schema"]
+    assert "revision none," in findings["schema"].found
+    assert "todo migrate" in findings["schema"].found
+
+
+@pytest.mark.parametrize(("revision", "is_right"), [("unheard-of", True), (None, False)], ids=["newer", "none"])
+def test_schema_of_another_revision_is_right_when_newer(
+    url: URL, connection: psycopg.Connection, namespace: sql.Identifier, revision: str | None, *, is_right: bool
+) -> None:
+    """What the service would serve, with a warning, is right; what it would not is wrong."""
+    table = sql.SQL("{}.alembic_version").format(namespace)
+    connection.execute(sql.SQL("CREATE TABLE {} (version_num varchar(32))").format(table))
+    if revision:
+        connection.execute(sql.SQL("INSERT INTO {} VALUES ({})").format(table, revision))
+
+    schema = check(look_into(url, name_of(namespace), "public"))["schema"]
+
+    assert schema.is_right is is_right
+    assert schema.found.startswith(f"revision {revision or 'none'}, ")
+
+
+@pytest.mark.parametrize("missing", [None, *ON_TASKS])
+def test_role_needs_every_right_on_the_tasks(
+    url: URL, connection: psycopg.Connection, role: sql.Identifier, missing: str | None
+) -> None:
+    """One that lacks a single right is wrong; one that has them all is right without owning the table."""
+    connection.execute(sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role))
+    for right in set(ON_TASKS) - {missing}:
+        connection.execute(sql.SQL("GRANT {} ON tasks TO {}").format(sql.SQL(right), role))
+
+    findings = check(log_in(url, role))
+
+    assert list_wrong(findings) == (["role"] if missing else [])
+    assert findings["role"].found.startswith(name_of(role))
+
+
+def test_role_needs_to_read_the_revision(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
+    """Without it, no statement would be served."""
+    connection.execute(sql.SQL("GRANT ALL ON tasks TO {}").format(role))
+
+    assert "role" in list_wrong(check(log_in(url, role)))
+
+
+def test_role_without_any_right_is_wrong(url: URL, role: sql.Identifier) -> None:
+    """What it may not look at is a finding and not an error."""
+    findings = check(log_in(url, role))
+
+    assert "role" in list_wrong(findings)
+    assert "grant" in findings["role"].found
+
+
+def test_connection_that_breaks_is_a_finding(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
+    """What was found before it broke is told, and then that it broke."""
+    findings = check_database(log_in(url, role))
+    assert next(findings).is_right
+    connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [name_of(role)])
+
+    (broken,) = findings
+
+    assert (broken.subject, broken.is_right) == ("connection", False)
+    assert broken.found.isprintable()
+
+
+def test_server_that_is_too_old_is_wrong(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says which one is needed; the rest is looked at all the same."""
+    monkeypatch.setattr("todo.database.checks.OLDEST_SERVER", 99)
+
+    findings = check(url)
+
+    assert list(findings) == SUBJECTS
+    assert list_wrong(findings) == ["server"]
+    assert "99 or newer" in findings["server"].found
+
+
+def test_clock_that_is_off_is_wrong(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How far it is off is told, and what to do."""
+    monkeypatch.setattr("todo.database.checks.CLOCK_TOLERANCE_SECONDS", -60)
+
+    findings = check(url)
+
+    assert list_wrong(findings) == ["clock"]
+    assert "set one of the two clocks right" in findings["clock"].found

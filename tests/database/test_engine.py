@@ -1,0 +1,329 @@
+"""What a statement's caller is told when the database is slow, gone or refuses, and that the pool survives it."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Executable, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from todo.database.engine import Database
+from todo.database.store import TaskStore
+from todo.database.urls import read_database_url
+from todo.errors import DatabaseUnavailable, DeadlineExceeded
+from todo.models import Owner, TaskCreate
+
+CANARY = "canary-hunter2"
+NOWHERE = "postgresql://todo@127.0.0.1:1/todo"
+PATIENCE = 20
+ONE = text("SELECT 1")
+SLEEP = text("SELECT pg_sleep(60)")
+WHO_AM_I = text("SELECT pg_backend_pid()")
+DIE = text("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+@pytest.fixture
+async def single(database_url: str) -> AsyncIterator[Database]:
+    """A pool of one connection, and time enough."""
+    async with open_database(database_url) as database:
+        yield database
+
+
+@pytest.fixture
+def observer(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection that looks on."""
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, deadline_seconds: float = 10, pool_timeout_seconds: float = 3
+) -> AsyncIterator[Database]:
+    """Open a pool of one connection to `url`."""
+    database = Database(
+        read_database_url(url),
+        pool_size=1,
+        pool_timeout_seconds=pool_timeout_seconds,
+        deadline_seconds=deadline_seconds,
+        prepared_statements=True,
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def set_option(url: str, option: str) -> str:
+    """Return the URL of sessions that begin with a setting of their own."""
+    return make_url(url).update_query_dict({"options": f"-c {option}"}).render_as_string(hide_password=False)
+
+
+@contextmanager
+def expect_within(seconds: float, error: type[Exception]) -> Iterator[pytest.ExceptionInfo[Exception]]:
+    """See that the block raises exactly `error`, and soon enough."""
+    started = time.monotonic()
+    with pytest.raises(error) as caught:
+        yield caught
+    assert time.monotonic() - started < seconds
+    assert caught.type is error
+
+
+async def run(database: Database, statement: Executable) -> object:
+    """Run a statement and return the one value of its first row."""
+    return (await database.run(statement, {}))[0][0]
+
+
+async def await_true(is_so: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():  # noqa: ASYNC110 - it is another process that makes it so
+            await asyncio.sleep(0.005)
+
+
+async def eventually(call: Callable[[], Awaitable[object]]) -> object:
+    """Call until it succeeds: a connection that was given up may take a moment to come back."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await call()
+            except (DeadlineExceeded, DatabaseUnavailable):
+                await asyncio.sleep(0.005)
+
+
+def is_sleeping(observer: psycopg.Connection, pid: object) -> bool:
+    """Tell whether the backend of that pid is in the slow statement."""
+    question = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active' AND query LIKE '%%pg_sleep%%'"
+    return observer.execute(question, [pid]).fetchone() is not None
+
+
+@asynccontextmanager
+async def sleep_in(
+    database: Database, observer: psycopg.Connection
+) -> AsyncIterator[tuple[asyncio.Task[object], object]]:
+    """Keep the only connection of a pool busy; yield the call and the backend's pid."""
+    pid = await run(database, WHO_AM_I)
+    call = asyncio.create_task(run(database, SLEEP))
+    await await_true(lambda: is_sleeping(observer, pid))
+    try:
+        yield call, pid
+    finally:
+        call.cancel()
+        await asyncio.wait([call])
+
+
+# Time
+
+
+async def test_deadline_ends_the_wait_and_not_the_pool(database_url: str, observer: psycopg.Connection) -> None:
+    """The caller is told in time, the database stops, and the only connection is there for the next statement."""
+    async with open_database(database_url, deadline_seconds=0.3) as database:
+        pid = await run(database, WHO_AM_I)
+
+        with expect_within(1.5, DeadlineExceeded):
+            await database.run(SLEEP, {})
+
+        assert await eventually(lambda: run(database, ONE)) == 1
+        await await_true(lambda: not is_sleeping(observer, pid))
+
+
+async def test_pool_can_be_closed_on_a_statement_that_was_given_up(database_url: str) -> None:
+    """A service that stops does not wait for what nobody waits for."""
+    async with open_database(database_url, deadline_seconds=0.3) as database:
+        with expect_within(1.5, DeadlineExceeded):
+            await database.run(SLEEP, {})
+
+        async with asyncio.timeout(5):
+            await database.close()
+
+
+async def test_statement_timeout_of_the_database_is_a_deadline_too(database_url: str) -> None:
+    """Whoever set the limit, the caller is told the same, and the connection goes on."""
+    async with open_database(set_option(database_url, "statement_timeout=200")) as database:
+        pid = await run(database, WHO_AM_I)
+
+        with expect_within(3, DeadlineExceeded):
+            await database.run(SLEEP, {})
+
+        assert await run(database, WHO_AM_I) == pid
+
+
+async def test_cancelled_caller_gives_the_connection_back(single: Database, observer: psycopg.Connection) -> None:
+    """A client that hangs up keeps neither the connection nor the database busy."""
+    async with sleep_in(single, observer) as (call, pid):
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+        async with asyncio.timeout(PATIENCE):
+            assert await run(single, ONE) == 1
+        await await_true(lambda: not is_sleeping(observer, pid))
+
+
+# Want of a database
+
+
+async def test_backend_that_ends_itself_is_unavailable_and_replaced(single: Database) -> None:
+    """The statement that met it fails, and the next one does not."""
+    pid = await run(single, WHO_AM_I)
+
+    with expect_within(3, DatabaseUnavailable):
+        await single.run(DIE, {})
+
+    assert await run(single, WHO_AM_I) != pid
+
+
+async def test_backend_that_is_ended_in_a_statement_is_unavailable(
+    single: Database, observer: psycopg.Connection
+) -> None:
+    """A database that stops, as Neon's does, is told from one that is slow."""
+    async with sleep_in(single, observer) as (call, pid):
+        observer.execute("SELECT pg_terminate_backend(%s)", [pid])
+
+        with expect_within(3, DatabaseUnavailable):
+            await call
+
+        assert await run(single, ONE) == 1
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"host": "127.0.0.1", "port": 1, "query": {}},
+        {"query": {"host": "/nonexistent"}},
+        {"database": "nonexistent"},
+        {"username": "nonexistent", "password": CANARY},
+    ],
+    ids=["refused", "no socket", "no database", "no role"],
+)
+async def test_database_that_cannot_be_reached_is_unavailable(
+    database_url: str, parts: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is soon there, and neither it nor the log holds the password."""
+    caplog.set_level(logging.DEBUG)
+    url = make_url(database_url).set(password=CANARY).set(**parts).render_as_string(hide_password=False)
+
+    async with open_database(url) as database:
+        with expect_within(3, DatabaseUnavailable) as caught:
+            await database.ping()
+
+    assert CANARY not in f"{caught.value}{caplog.text}"
+
+
+async def test_exhausted_pool_is_unavailable(database_url: str, observer: psycopg.Connection) -> None:
+    """Who gets no connection within the pool's time is told so, and the pool serves again once one is free."""
+    async with open_database(database_url, pool_timeout_seconds=0.3) as database:
+        async with sleep_in(database, observer):
+            with expect_within(2, DatabaseUnavailable):
+                await database.run(ONE, {})
+
+        assert await eventually(lambda: run(database, ONE)) == 1
+
+
+async def test_read_only_database_is_unavailable_for_writes(database_url: str, owner: Owner) -> None:
+    """A standby that is not yet promoted serves reads, and a write may be tried again."""
+    async with open_database(set_option(database_url, "default_transaction_read_only=on")) as database:
+        store = TaskStore(database, owner)
+
+        with expect_within(3, DatabaseUnavailable):
+            await store.add(TaskCreate(title="A task"))
+
+        assert await store.page() == []
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELEKT 1",
+        "SELECT nonexistent()",
+        "SELECT 1 / 0",
+        "SELECT 'x'::int",
+        "INSERT INTO tasks (user_id, id, title, completed, tags) VALUES ('u', gen_random_uuid(), '', false, '{}')",
+        "SELECT '0044-03-15 BC'::date",  # PostgreSQL has such a date, and Python has none
+    ],
+)
+async def test_mistake_of_ours_is_raised_as_it_is(single: Database, statement: str) -> None:
+    """It is nobody's fault but the code's, so it must not look like a database that is away."""
+    pid = await run(single, WHO_AM_I)
+
+    with pytest.raises(DBAPIError):
+        await single.run(text(statement), {})
+
+    assert await run(single, WHO_AM_I) == pid
+
+
+# What the pool's connections are
+
+
+async def test_write_is_durable_when_it_returns(single: Database, owner: Owner, observer: psycopg.Connection) -> None:
+    """Another connection sees it at once, and the one that wrote it holds no transaction open."""
+    task = await TaskStore(single, owner).add(TaskCreate(title="A task"))
+
+    assert observer.execute("SELECT 1 FROM tasks WHERE user_id = %s AND id = %s", [owner, task.id]).fetchone()
+    assert await run(single, text("SELECT pg_current_xact_id_if_assigned()")) is None
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
+async def test_time_zone_of_the_database_does_not_matter(database_url: str, owner: Owner, zone: str) -> None:
+    """A moment at either end of the calendar would fall off it in a zone beside UTC."""
+    async with open_database(set_option(database_url, f"timezone={zone}")) as database:
+        store = TaskStore(database, owner)
+        ends = ["0001-01-01T00:00:00Z", "2030-01-31T09:30:00Z", "9999-12-31T23:59:59.999999Z"]
+
+        tasks = [await store.add(TaskCreate.model_validate({"title": end, "due_at": end})) for end in ends]
+
+        assert await store.page() == tasks[::-1]
+        assert [json.loads(task.model_dump_json())["due_at"] for task in tasks] == ends
+
+
+# Readiness
+
+
+async def test_readiness_is_how_the_last_contact_went(database_url: str) -> None:
+    """It is not ready before the first contact, nor after a failure until the next success."""
+    async with open_database(database_url, deadline_seconds=0.3) as database:
+        assert not database.is_ready
+        await database.ping()
+        assert database.is_ready
+
+        with pytest.raises(DatabaseUnavailable):
+            await database.run(DIE, {})
+        assert not database.is_ready
+        await eventually(database.ping)
+        assert database.is_ready
+
+        with pytest.raises(DeadlineExceeded):
+            await database.run(SLEEP, {})
+        assert not database.is_ready
+        await eventually(lambda: run(database, ONE))
+        assert database.is_ready
+
+
+async def test_unreachable_database_is_not_ready() -> None:
+    """A failed contact is no contact."""
+    async with open_database(NOWHERE) as database:
+        with pytest.raises(DatabaseUnavailable):
+            await database.ping()
+
+        assert not database.is_ready
+
+
+async def test_readiness_costs_no_query(single: Database, observer: psycopg.Connection) -> None:
+    """Whoever asks, the database is left to sleep."""
+    question = "SELECT query_start, state_change, query FROM pg_stat_activity WHERE pid = %s"
+    pid = await run(single, WHO_AM_I)
+    before = observer.execute(question, [pid]).fetchone()
+
+    assert all(single.is_ready for _ in range(10))
+
+    assert observer.execute(question, [pid]).fetchone() == before

@@ -1,0 +1,151 @@
+"""Every operation is one database round trip, counted at the wire."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from tests.support import make_database, open_client
+from tests.wire import Relay, count_round_trips
+
+from todo.app import create_app
+from todo.database.store import TaskStore
+from todo.errors import TaskNotFound
+from todo.models import Owner, TaskCreate, TaskUpdate
+from todo.settings import Settings
+
+# psycopg prepares a statement the sixth time that a connection runs it, which is one more exchange, once.
+EXECUTIONS = 12
+EXPECTED_TRIPS = [1] * 5 + [2] + [1] * 6
+
+# What a pool's first connection costs: the startup, and four questions of SQLAlchemy's about the server. The others
+# cost the startup alone.
+FIRST_CONNECTION_TRIPS = 5
+CONNECTION_TRIPS = 1
+SCHEMA_TRIPS = 1  # once in the life of a pool
+
+
+@pytest.fixture
+async def relay(database_url: str) -> AsyncIterator[Relay]:
+    """A relay in front of the database."""
+    async with count_round_trips(database_url) as relay:
+        yield relay
+
+
+@pytest.fixture
+async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
+    """The owner's tasks, behind the relay and over one warm connection."""
+    database = make_database(relay.url, pool_size=1)
+    await database.ping()
+    relay.reset()
+    yield TaskStore(database, owner)
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda store, _: store.add(TaskCreate(title="A task")),
+        lambda store, task_id: store.get(task_id),
+        lambda store, _: store.page(),
+        lambda store, task_id: store.edit(task_id, TaskUpdate(title="Renamed")),
+        lambda store, task_id: store.edit(task_id, TaskUpdate()),
+        lambda store, task_id: store.toggle(task_id),
+        lambda store, task_id: store.set_completed(task_id, completed=True),
+        lambda store, task_id: store.remove(task_id),
+    ],
+    ids=["add", "get", "page", "edit", "edit of nothing", "toggle", "set_completed", "remove"],
+)
+@pytest.mark.parametrize("is_found", [True, False], ids=["found", "absent"])
+async def test_every_operation_is_one_round_trip(
+    relay: Relay,
+    store: TaskStore,
+    counted_store: TaskStore,
+    call: Callable[[TaskStore, object], Coroutine[Any, Any, object]],
+    *,
+    is_found: bool,
+) -> None:
+    """Found or not, it is one exchange; the execution at which psycopg prepares is the one exception."""
+    trips = []
+    for _ in range(EXECUTIONS):
+        task_id = (await store.add(TaskCreate(title="A task"))).id if is_found else uuid4()
+        relay.reset()
+        with suppress(TaskNotFound):
+            await call(counted_store, task_id)
+        trips.append(relay.trips)
+
+    assert trips == EXPECTED_TRIPS
+
+
+@pytest.fixture
+async def counted_client(relay: Relay) -> AsyncIterator[httpx2.AsyncClient]:
+    """The application behind the relay, warm."""
+    async with open_client(create_app(Settings(pool_size=1), relay.url)) as client:
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "first contact"))
+        assert (await client.get("/health/ready")).status_code == 200
+        yield client
+
+
+async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """From request to response, whatever the outcome."""
+    task_url = (await counted_client.post(tasks_url, json={"title": "A task"})).json()["url"]
+    absent_url = f"{tasks_url}/{uuid4()}"
+    calls = [("POST", tasks_url, {"title": "Another"}), ("GET", tasks_url, None)] + [
+        (method, url + suffix, body)
+        for url in (task_url, absent_url)
+        for method, suffix, body in [
+            ("GET", "", None),
+            ("HEAD", "", None),
+            ("PUT", "", {"title": "Renamed"}),
+            ("PATCH", "", {}),
+            ("PATCH", "/complete", None),
+            ("PATCH", "/complete", {"completed": True}),
+            ("DELETE", "", None),
+        ]
+    ]
+    for method, url, body in calls:
+        relay.reset()
+        response = await counted_client.request(method, url, json=body)
+        assert relay.trips == 1, (method, url, response.status_code)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/openapi.json"),
+        ("GET", "/nothing"),
+        ("POST", "/api/u/tasks"),
+        ("DELETE", "/api/u/tasks"),
+        ("OPTIONS", "/api/u/tasks"),
+        ("GET", "/api/u/tasks/abc"),
+        ("GET", "/api/%2e%2e/tasks"),
+    ],
+)
+async def test_what_needs_no_task_asks_no_database(
+    relay: Relay, counted_client: httpx2.AsyncClient, method: str, path: str
+) -> None:
+    """Health, pages and requests that are refused leave the database asleep."""
+    relay.reset()
+
+    await counted_client.request(method, path)
+
+    assert (relay.trips, relay.statements) == (0, [])
+
+
+async def test_fresh_connection_costs_little(relay: Relay, owner: Owner) -> None:
+    """The first of a pool asks about the server and the schema; the others only connect."""
+    database = make_database(relay.url, pool_size=2)
+    store = TaskStore(database, owner)
+
+    await store.page()
+    assert relay.trips == FIRST_CONNECTION_TRIPS + SCHEMA_TRIPS + 1
+    await database.close()
+    relay.reset()
+    await store.page()
+    assert (relay.trips, relay.connections) == (CONNECTION_TRIPS + 1, 1)
+    await database.close()

@@ -1,0 +1,99 @@
+"""What concurrent requests do to a task: each statement is whole, so none is lost and none is half done."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from todo.database.store import PAGE_LENGTH, TaskStore
+from todo.errors import TaskNotFound
+from todo.models import TaskCreate, TaskUpdate
+
+TOGGLES = 200
+
+
+async def test_concurrent_toggles_end_where_parity_says(store: TaskStore) -> None:
+    """Of 200 toggles at once, 100 answer true, each has a version of its own, and the task ends as it began."""
+    task = await store.add(TaskCreate(title="A task"))
+
+    answers = await asyncio.gather(*(store.toggle(task.id) for _ in range(TOGGLES)))
+
+    end = await store.get(task.id)
+    assert sum(answer.completed for answer in answers) == TOGGLES / 2
+    assert sorted(answer.version for answer in answers) == list(range(2, TOGGLES + 2))
+    assert (end.completed, end.completed_at, end.version) == (False, None, TOGGLES + 1)
+
+
+async def test_time_never_runs_backwards_under_contention(store: TaskStore) -> None:
+    """A later version has a later `updated_at`, however long its statement waited for another's."""
+    task = await store.add(TaskCreate(title="A task"))
+
+    answers = await asyncio.gather(
+        *(store.edit(task.id, TaskUpdate(title=f"Title {number}")) for number in range(TOGGLES))
+    )
+
+    times = [answer.updated_at for answer in sorted(answers, key=lambda answer: answer.version)]
+    assert times == sorted(times)
+    assert len(set(times)) == TOGGLES
+
+
+async def test_concurrent_edits_of_different_members_are_all_kept(store: TaskStore) -> None:
+    """An edit writes what it was given and nothing that it may have read before."""
+    task = await store.add(TaskCreate(title="A task"))
+
+    await asyncio.gather(
+        store.edit(task.id, TaskUpdate(title="Renamed")),
+        store.edit(task.id, TaskUpdate(description="Described")),
+        store.edit(task.id, TaskUpdate(order=7)),
+        store.toggle(task.id),
+    )
+
+    end = await store.get(task.id)
+    assert (end.title, end.description, end.order, end.completed) == ("Renamed", "Described", 7, True)
+    assert end.version == 5
+
+
+async def test_edit_that_races_a_removal_never_brings_the_task_back(store: TaskStore) -> None:
+    """The edit finds the task or does not; afterwards it is gone."""
+    for _ in range(20):
+        task = await store.add(TaskCreate(title="A task"))
+
+        edit, removal = await asyncio.gather(
+            store.edit(task.id, TaskUpdate(title="Renamed")), store.remove(task.id), return_exceptions=True
+        )
+
+        assert removal is None
+        assert not isinstance(edit, BaseException) or isinstance(edit, TaskNotFound)
+        with pytest.raises(TaskNotFound):
+            await store.get(task.id)
+
+
+async def test_page_is_bounded(store: TaskStore) -> None:
+    """A list has at most 1000 tasks, and they are the newest."""
+
+    async def add_some(count: int) -> None:
+        for _ in range(count):
+            await store.add(TaskCreate(title="A task"))
+
+    oldest = await store.add(TaskCreate(title="The oldest"))
+    await asyncio.gather(*(add_some(PAGE_LENGTH // 10) for _ in range(10)))
+
+    page = await store.page()
+
+    assert len(page) == PAGE_LENGTH
+    assert oldest.id not in {task.id for task in page}
+
+
+async def test_absent_task_is_not_found_by_any_method(store: TaskStore) -> None:
+    """Whatever is asked of a task that is not there, the error is the same."""
+    calls = [
+        store.get(uuid4()),
+        store.edit(uuid4(), TaskUpdate()),
+        store.toggle(uuid4()),
+        store.set_completed(uuid4(), completed=True),
+        store.remove(uuid4()),
+    ]
+
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [TaskNotFound] * len(calls)

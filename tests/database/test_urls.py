@@ -1,0 +1,90 @@
+"""Database URLs: what Neon prints is taken as it is, and what is refused keeps its secret."""
+
+import pytest
+from sqlalchemy import make_url
+
+from todo.database.urls import derive_direct_url, read_database_url
+from todo.errors import BadSetting
+
+CANARY = "canary-hunter2"
+QUERY = "sslmode=require&channel_binding=require"
+POOLED = "ep-cool-darkness-a1b2c3d4-pooler.eu-central-1.aws.neon.tech"
+DIRECT = "ep-cool-darkness-a1b2c3d4.eu-central-1.aws.neon.tech"
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+@pytest.mark.parametrize("host", [POOLED, DIRECT])
+def test_url_as_neon_prints_it_is_taken(scheme: str, host: str) -> None:
+    """Every part of it reaches the driver, and the driver is the one that can honour it."""
+    url = read_database_url(f"{scheme}://owner:npg_s%40cret@{host}/neondb?{QUERY}")
+
+    assert url.drivername == "postgresql+psycopg"
+    assert (url.username, url.password, url.host, url.database) == ("owner", "npg_s@cret", host, "neondb")
+    assert url.query == {"sslmode": "require", "channel_binding": "require"}
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "sqlite", "postgresql+asyncpg", "postgresql+psycopg2", "https"])
+def test_other_scheme_is_refused(scheme: str) -> None:
+    """PostgreSQL through psycopg is the only database; the variable is named, and nothing of the URL is."""
+    with pytest.raises(BadSetting) as caught:
+        read_database_url(f"{scheme}://owner:{CANARY}@host/neondb", variable="DATABASE_URL_UNPOOLED")
+
+    message = str(caught.value)
+    assert message.startswith("DATABASE_URL_UNPOOLED: must start with postgresql://")
+    assert "\n" not in message
+    assert CANARY not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        CANARY,
+        f"owner:{CANARY}@host/neondb",
+        f"psql 'postgresql://owner:{CANARY}@host/neondb'",
+        f"postgresql://owner:{CANARY}@host:port/neondb",
+        f"postgresql://owner:{CANARY}/with/slashes@host:x/neondb",
+    ],
+)
+def test_what_is_no_url_is_refused(url: str) -> None:
+    """The message is one line that names the variable and shows how a URL looks."""
+    with pytest.raises(BadSetting) as caught:
+        read_database_url(url)
+
+    message = str(caught.value)
+    assert message == "DATABASE_URL: is not a URL such as postgresql://user:password@host/database"
+    assert caught.value.__suppress_context__, "a traceback would show the URL"
+
+
+def test_direct_url_is_the_pooled_one_without_the_pooler() -> None:
+    """Only the host's first label changes."""
+    pooled = read_database_url(f"postgresql://owner:{CANARY}@{POOLED}:5432/neondb?{QUERY}")
+
+    direct = derive_direct_url(pooled)
+
+    assert direct == pooled.set(host=DIRECT)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        DIRECT,
+        "db-pooler.example.com",
+        "db-pooler.not-neon.tech",
+        "db-pooler",
+        "localhost",
+        "ep-cool.eu-pooler.aws.neon.tech",
+    ],
+)
+def test_any_other_host_is_its_own_direct_one(host: str) -> None:
+    """A name that only looks like a pooler's is left alone."""
+    url = make_url(f"postgresql+psycopg://owner@{host}/neondb")
+
+    assert derive_direct_url(url) == url
+
+
+def test_url_of_a_socket_is_its_own_direct_one() -> None:
+    """There is no host in it, and none is made up."""
+    url = read_database_url("postgresql://todo@/todo?host=/run/postgresql")
+
+    assert derive_direct_url(url) == url

@@ -1,0 +1,35 @@
+"""What tests make for themselves: databases and clients with settings of their own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from todo.database.engine import Database
+from todo.database.urls import read_database_url
+
+
+def make_database(url: str, *, pool_size: int = 10, deadline_seconds: float = 10) -> Database:
+    """Make a pool of connections to `url`."""
+    return Database(
+        read_database_url(url),
+        pool_size=pool_size,
+        pool_timeout_seconds=3,
+        deadline_seconds=deadline_seconds,
+        prepared_statements=True,
+    )
+
+
+@asynccontextmanager
+async def open_client(app: FastAPI, **headers: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """Run the application's lifespan and yield a client of it that raises nothing of the application's."""
+    async with app.router.lifespan_context(app) as state:
+
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": dict(state or {})}, receive, send)
+
+        transport = httpx2.ASGITransport(app=call)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://todo.test", headers=headers) as client:
+            yield client
