@@ -1,0 +1,148 @@
+"""The command line: serve, migrate, check, openapi."""
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from fastapi import FastAPI
+
+from todo.app import create_app
+from todo.database.checks import Finding, check_database
+from todo.database.embedded import default_data_dir, embedded_postgres
+from todo.database.schema import SchemaState, migrate, print_migration
+from todo.database.urls import derive_direct_url, read_database_url
+from todo.errors import BadSetting, BrokenEnvironment
+from todo.server import ensure_port_is_free, serve
+from todo.settings import Settings, read_settings
+
+commands = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A multi-user todo service.",
+)
+
+
+def main() -> None:
+    """Run a command; what is wrong with its surroundings is one line on standard error."""
+    try:
+        commands()
+    except BrokenEnvironment as error:
+        typer.echo(f"todo: {error}", err=True)
+        sys.exit(error.exit_status)
+
+
+@commands.command("serve")
+def serve_command(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (TODO_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (TODO_PORT).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of processes (TODO_WORKERS).")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded database (TODO_DATA_DIR).")] = None,
+) -> None:
+    """Serve the API until Ctrl-C or SIGTERM."""
+    options = {"host": host, "port": port, "workers": workers, "data_dir": data_dir}
+    settings = read_settings(**{name: value for name, value in options.items() if value is not None})
+    # Until the server has handlers of its own, a signal must still stop what has been started by then.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit_on_signal)
+    ensure_port_is_free(settings.host, settings.port)
+    with _open_database(settings) as url:
+        if settings.is_embedded:
+            _report_migration(migrate(read_database_url(url)))
+        address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
+        _report(f"API   {address}/api/{{user_id}}/tasks")
+        _report(f"Docs  {address}/docs")
+        serve(
+            partial(_load_app, settings, url),
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+        )
+
+
+@commands.command("migrate")
+def migrate_command(
+    *, sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it.")] = False
+) -> None:
+    """Bring the database's schema to this version's."""
+    if sql:
+        typer.echo(print_migration())
+        return
+    settings = read_settings()
+    with _open_direct_database(settings) as url:
+        _report_migration(migrate(read_database_url(url)))
+
+
+@commands.command("check")
+def check_command() -> None:
+    """Say whether everything is as it must be; exit with 1 where it is not."""
+    are_right = [_report_finding(finding) for finding in _check()]
+    raise typer.Exit(0 if all(are_right) else 1)
+
+
+@commands.command("openapi")
+def openapi_command() -> None:
+    """Print the OpenAPI schema."""
+    typer.echo(json.dumps(create_app(Settings(), "postgresql://").openapi(), indent=2))
+
+
+def _load_app(settings: Settings, database_url: str) -> FastAPI:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return create_app(settings, database_url)
+
+
+@contextmanager
+def _open_database(settings: Settings) -> Iterator[str]:
+    """Yield the URL of the database that the settings name, or of the embedded one, which runs until the end."""
+    if settings.database_url is not None:
+        yield read_database_url(settings.database_url.get_secret_value()).render_as_string(hide_password=False)
+    else:
+        with embedded_postgres(settings.data_dir or default_data_dir(), settings.pg_bin, _report) as url:
+            yield url
+
+
+@contextmanager
+def _open_direct_database(settings: Settings) -> Iterator[str]:
+    """Yield a URL without a pooler in between, which is what a migration needs."""
+    if settings.database_url_unpooled is not None:
+        unpooled = settings.database_url_unpooled.get_secret_value()
+        url = read_database_url(unpooled, variable="DATABASE_URL_UNPOOLED")
+        yield url.render_as_string(hide_password=False)
+    else:
+        with _open_database(settings) as pooled:
+            yield derive_direct_url(read_database_url(pooled)).render_as_string(hide_password=False)
+
+
+def _check() -> Iterator[Finding]:
+    try:
+        settings = read_settings()
+        with _open_database(settings) as url:
+            yield Finding("settings", is_right=True, found="embedded" if settings.is_embedded else "DATABASE_URL")
+            yield from check_database(derive_direct_url(read_database_url(url)))
+    except BadSetting as error:
+        yield Finding("settings", is_right=False, found=str(error))
+
+
+def _report_finding(finding: Finding) -> bool:
+    typer.echo(f"{'ok' if finding.is_right else 'WRONG':5}  {finding.subject:10}  {finding.found}")
+    return finding.is_right
+
+
+def _report_migration(found: SchemaState) -> None:
+    _report(f"The schema was {found.value}{'; it is migrated' if found is SchemaState.OUTDATED else ''}.")
+
+
+def _report(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _exit_on_signal(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,153 @@
+"""The server process and its workers: the port, the signals, and who ends when.
+
+Owns how granian is run. It must not know what the application does, nor of any database.
+"""
+
+import errno
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import MPServer
+from starlette.types import ASGIApp
+
+from todo.errors import BadSetting, BrokenEnvironment
+
+# A request's headers must be complete within this time, and a connection may idle for as long between two requests.
+HEADER_TIMEOUT_SECONDS = 30
+# What a stop waits for requests in flight; less than the 10 seconds after which Docker kills.
+GRACE_SECONDS = 8
+# Idle connections count too, and one more than this waits until another closes. granian's default is shared among the
+# workers: 128 for each of eight. This leaves room for the database below the usual limit of 1024 open files.
+CONNECTIONS_PER_WORKER = 900
+# A worker that ends by itself sooner than this could not start.
+START_SECONDS = 60
+
+_log = logging.getLogger(__name__)
+
+
+def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int) -> None:
+    """Serve the application until SIGINT, SIGTERM or SIGHUP; return after every worker has ended.
+
+    A second signal ends the workers at once. Later ones stay without effect, so that what the caller does to clean up
+    is not cut short.
+    """
+    ensure_port_is_free(host, port)
+    # A forked worker would inherit every lock file and socket that this process has open, and outlive it with them.
+    multiprocessing.set_start_method("spawn", force=True)
+    server = _Server(
+        "todo",
+        address=_resolve(host, port)[1][0],
+        port=port,
+        workers=workers,
+        interface=Interfaces.ASGI,
+        http=HTTPModes.http1,  # "auto" never closes idle connections
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_SECONDS * 1000),
+        websockets=False,
+        backpressure=CONNECTIONS_PER_WORKER,
+        log_level=LogLevels.warning,
+        log_dictconfig={"loggers": {"_granian": {}}},  # no handlers of its own: into the service's log
+        respawn_failed_workers=True,
+        workers_kill_timeout=GRACE_SECONDS,
+    )
+    server.serve(target_loader=partial(_load_in_worker, load_app), wrap_loader=False)
+    if server.could_not_start:
+        raise BrokenEnvironment("the application could not be started; the lines above say why")
+
+
+def ensure_port_is_free(host: str, port: int) -> None:
+    """Raise BrokenEnvironment, with what to do about it, unless this process could listen on the port.
+
+    granian cannot tell: it would share the port with whatever server of the same user listens there.
+    """
+    family, address = _resolve(host, port)
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections that an ended server left behind do not count; a server that listens still does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise BrokenEnvironment(
+                    f"port {port} on {host} is already in use; stop what listens there or choose another with TODO_PORT"
+                ) from None
+            if error.errno == errno.EACCES:
+                raise BadSetting(f"TODO_PORT: this account may not listen on port {port}; choose another") from None
+            raise BadSetting(f"TODO_HOST: cannot listen on {host} ({error.strerror})") from None
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Resolve the host, since granian takes nothing but IP addresses; IPv4 goes first."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise BadSetting(f"TODO_HOST: {host} is neither an address nor a known name") from None
+    family, _, _, _, address = min(found)
+    return family, address
+
+
+class _Server(MPServer):
+    """granian, with other answers to signals and to the end of a worker."""
+
+    could_not_start = False
+
+    def signal_handler_interrupt(self, *_: object) -> None:
+        if self.interrupt_signal:
+            # granian would ignore it. What was acknowledged is durable, so that killing loses none of it.
+            for worker in multiprocessing.active_children():
+                worker.kill()
+        self.interrupt_signal = True
+        self.main_loop_interrupt.set()
+
+    # The terminal is gone. granian would start other workers, which is of no use where the settings are frozen.
+    signal_handler_reload = signal_handler_interrupt
+
+    def _respawn_workers(self, _: Sequence[int], spawn_target: object, target_loader: object, delay: float = 0) -> None:
+        """Replace the dead workers, or give up where one could not start.
+
+        granian gives up when a worker dies twice within 5.5 seconds, which an operator or the kernel may well cause,
+        but goes on for ever when two workers take turns in failing. It also loses a death that is reported while
+        another is being handled, so look at the workers and not at the reports.
+        """
+        dead = [index for index, worker in enumerate(self.wrks) if not worker.inner.is_alive()]
+        now = time.monotonic()
+        # A positive status is the worker's own, of an exception; a signal's is negative.
+        if any(self.wrks[index].inner.exitcode > 0 and now - self.wrks[index].birth < START_SECONDS for index in dead):
+            self.could_not_start = self.interrupt_signal = True
+        else:
+            super()._respawn_workers(dead, spawn_target, target_loader, delay)
+            self.respawned_wrks.clear()
+        if self.interrupt_signal or self.interrupt_children:
+            self.main_loop_interrupt.set()
+
+
+def _load_in_worker(load_app: Callable[[], ASGIApp]) -> ASGIApp:
+    # Ctrl-C and the end of a terminal reach its whole process group; only the parent is to act on them.
+    os.setpgrp()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        return load_app()
+    except BrokenEnvironment as error:
+        _log.error("%s", error)
+        sys.exit(error.exit_status)
+
+
+def _end_with_parent() -> None:
+    """Stop as on SIGTERM once the parent is dead, however it died; its port must not stay taken."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)

@@ -1,0 +1,83 @@
+"""The service as it is run: `todo serve` in a process of its own, asked over a socket."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+TODO = Path(sys.executable).with_name("todo")
+START_SECONDS = 30
+STOP_SECONDS = 20
+
+
+def find_port() -> int:
+    """Find a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Service:
+    """A running service, and a client of it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+        self.process = process
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=15)
+        self._log = log
+
+    def read_log(self) -> str:
+        """Everything that it printed so far."""
+        return self._log.read_text()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_SECONDS)
+
+    def await_ready(self) -> None:
+        """Wait until it can serve."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                if self.client.get("/health/ready").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            assert self.process.poll() is None, self.read_log()
+            assert time.monotonic() < deadline, self.read_log()
+            time.sleep(0.05)
+
+
+@contextmanager
+def running_service(*arguments: str, **environment: str) -> Iterator[Service]:
+    """Run `todo serve` on a free port, and end it if the test has not."""
+    port = find_port()
+    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("wb") as log:
+        process = subprocess.Popen(
+            [TODO, "serve", "--port", str(port), *arguments],
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        service = Service(process, port, Path(folder, "log"))
+        try:
+            service.await_ready()
+            yield service
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            service.client.close()

@@ -1,0 +1,128 @@
+"""The command line, run as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+TODO = Path(sys.executable).with_name("todo")
+NOWHERE = "postgresql://alice:canary@127.0.0.1:1/todo"
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [TODO, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def empty_database_url(database_url: str) -> str:
+    """A database without a schema, on the server that all tests use."""
+    name = f"cli_{uuid4().hex}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return make_url(database_url).set(database=name).render_as_string(hide_password=False)
+
+
+def test_help_names_the_commands() -> None:
+    """Without a command, the four there are get listed."""
+    result = run()
+
+    assert all(command in result.stdout + result.stderr for command in ("serve", "migrate", "check", "openapi"))
+
+
+def test_openapi_prints_the_schema() -> None:
+    """It needs neither a database nor a server."""
+    schema = json.loads(run("openapi", DATABASE_URL=NOWHERE).stdout)
+
+    assert "/api/{user_id}/tasks/{task_id}/complete" in schema["paths"]
+
+
+def test_migrate_brings_the_schema_and_does_so_once(empty_database_url: str) -> None:
+    """The first run changes the schema, the second finds it as it should be."""
+    first = run("migrate", DATABASE_URL=empty_database_url)
+    second = run("migrate", DATABASE_URL=empty_database_url)
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "it is migrated" in first.stderr
+    assert "as this code wants it" in second.stderr
+
+
+def test_migrate_prefers_the_unpooled_url(empty_database_url: str) -> None:
+    """The pooled URL is not even tried."""
+    result = run("migrate", DATABASE_URL=NOWHERE, DATABASE_URL_UNPOOLED=empty_database_url)
+
+    assert result.returncode == 0
+
+
+def test_migrate_prints_sql_without_a_database() -> None:
+    """The SQL goes to standard output, so that it can be put into a file."""
+    result = run("migrate", "--sql", DATABASE_URL=NOWHERE)
+
+    assert "CREATE TABLE tasks" in result.stdout
+    assert result.returncode == 0
+
+
+def test_check_of_a_good_database_is_all_ok(database_url: str) -> None:
+    """A line for each subject, and exit status 0."""
+    result = run("check", DATABASE_URL=database_url)
+
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [
+        ["ok", subject] for subject in ("settings", "connection", "server", "clock", "role", "schema")
+    ]
+    assert result.returncode == 0
+
+
+def test_check_says_what_to_do(empty_database_url: str) -> None:
+    """What is not right comes with a next step, and exit status 1."""
+    result = run("check", DATABASE_URL=empty_database_url)
+
+    assert [line for line in result.stdout.splitlines() if line.startswith("WRONG") and "todo migrate" in line]
+    assert result.returncode == 1
+
+
+def test_check_reports_bad_settings() -> None:
+    """A setting that cannot be read is a finding like any other."""
+    result = run("check", TODO_PORT="canary")
+
+    assert result.stdout.startswith("WRONG  settings    TODO_PORT: ")
+    assert result.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "named", "status"),
+    [
+        (["serve"], {"TODO_PORT": "canary"}, "TODO_PORT", 2),
+        (["serve", "--port", "99999"], {}, "TODO_PORT", 2),
+        (["serve"], {"DATABASE_URL": "mysql://alice:canary@db/todo"}, "DATABASE_URL", 2),
+        (["serve"], {"DATABASE_URL": ""}, "DATABASE_URL", 2),
+        (["migrate"], {"DATABASE_URL": "postgresql://alice:canary@db:port/todo"}, "DATABASE_URL", 2),
+        (["migrate"], {"DATABASE_URL": NOWHERE}, "database", 1),
+        (["migrate"], {"DATABASE_URL": NOWHERE, "DATABASE_URL_UNPOOLED": "canary"}, "DATABASE_URL_UNPOOLED", 2),
+        (["serve"], {"TODO_PG_BIN": "/nonexistent"}, "TODO_PG_BIN", 2),
+    ],
+)
+def test_broken_environment_is_one_clear_line(
+    tmp_path: Path, arguments: list[str], environment: dict[str, str], named: str, status: int
+) -> None:
+    """The line names what is wrong, never a secret, and there is no traceback."""
+    result = run(*arguments, **{"TODO_DATA_DIR": str(tmp_path / "data"), **environment})
+
+    assert result.returncode == status
+    assert result.stderr.startswith("todo: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "canary" not in result.stderr + result.stdout

@@ -1,0 +1,367 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from todo.errors import BadSetting, BrokenEnvironment
+from todo.server import GRACE_SECONDS, ensure_port_is_free
+
+# Serves an application that behaves as its first argument says. Every answer carries the worker's process id.
+PROGRAM = """
+import asyncio, os, sys
+from functools import partial
+from todo import server
+from todo.errors import BrokenEnvironment
+
+def load(kind, inode):
+    if kind == "raises":
+        raise ValueError("a mistake")
+    if kind == "broken":
+        raise BrokenEnvironment("something is missing")
+    return partial(app, kind, inode)
+
+async def app(kind, inode, scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        if kind == "fails":
+            return await send({"type": "lifespan.startup.failed", "message": ""})
+        scope["state"]["pid"] = os.getpid()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        print("lifespan ended", flush=True)
+        return await send({"type": "lifespan.shutdown.complete"})
+    _, path, seconds = f"{scope['path']}/0".split("/")[:3]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"%d " % scope["state"]["pid"], "more_body": True})
+    await asyncio.sleep(float(seconds))
+    body = str(has_open(inode)) if path == "lock" else "done"
+    await send({"type": "http.response.body", "body": body.encode()})
+
+def has_open(inode):
+    for fd in range(3, 256):
+        try:
+            if os.fstat(fd).st_ino == inode:
+                return True
+        except OSError:
+            pass
+    return False
+
+if __name__ == "__main__":
+    kind, host, port, workers = sys.argv[1:]
+    if kind == "impatient":
+        server.HEADER_TIMEOUT_SECONDS = 1
+    try:
+        with open(__file__) as lock_file:
+            inode = os.fstat(lock_file.fileno()).st_ino
+            server.serve(partial(load, kind, inode), host=host, port=int(port), workers=int(workers))
+    except BrokenEnvironment as error:
+        sys.exit(f"todo: {error}")
+    print("serve returned", flush=True)
+"""
+
+
+@dataclass
+class Served:
+    """A server in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+    log: Path
+
+    def request(self, path: str) -> HTTPResponse:
+        """Return the answer as soon as its head is there: the rest of it may still be on its way."""
+        with closing(HTTPConnection(self.host, self.port, timeout=20)) as connection:
+            connection.request("GET", path, headers={"Connection": "close"})
+            return connection.getresponse()
+
+    def ask(self, path: str = "/") -> list[str]:
+        """Return the id of the worker that answered, and what it said."""
+        with self.request(path) as response:
+            return response.read().decode().split()
+
+    def await_worker(self, *, other_than: int = 0) -> int:
+        """Return the id of a worker once one answers."""
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if (pid := int(self.ask()[0])) != other_than:
+                    return pid
+            except (OSError, HTTPException):
+                pass
+            time.sleep(0.02)
+        pytest.fail(f"no worker answers: {self.read_log()}")
+
+    def refuses(self) -> bool:
+        """Whether nothing listens on the port."""
+        try:
+            socket.create_connection((self.host, self.port), 1).close()
+        except OSError:
+            return True
+        return False
+
+    def await_end(self, seconds: float) -> int:
+        """Return the status of the process, which must end within the time."""
+        return self.process.wait(seconds)
+
+    def await_workers(self, count: int, *, besides: frozenset[int] = frozenset()) -> frozenset[int]:
+        """Return the ids of so many workers once all of them answer."""
+        deadline = time.monotonic() + 10
+        workers: frozenset[int] = frozenset()
+        while len(workers) < count and time.monotonic() < deadline:
+            workers |= {self.await_worker()} - besides
+        assert len(workers) == count
+        return workers
+
+    def read_log(self) -> str:
+        """Return all that it has written."""
+        return self.log.read_text()
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start servers, and end those that are left."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    with ExitStack() as stack:
+
+        def start(
+            kind: str = "works", *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, is_up: bool = True
+        ) -> Served:
+            port = port or find_free_port(host)
+            log = tmp_path / f"log{time.monotonic_ns()}"
+            with log.open("wb") as output:
+                process = subprocess.Popen(
+                    [sys.executable, str(program), kind, host, str(port), str(workers)],
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            served = Served(process, host, port, log)
+            if is_up:
+                served.await_worker()
+            return served
+
+        yield start
+
+
+def find_free_port(host: str = "127.0.0.1") -> int:
+    """Return a port that nothing listens on."""
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        return int(probe.getsockname()[1])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process still runs; one that ended may wait for long until somebody asks for its status."""
+    try:
+        os.kill(pid, 0)
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except ProcessLookupError:
+        return False
+    except FileNotFoundError:
+        return sys.platform != "linux"
+
+
+def becomes(fact: Callable[[], bool], *, within: float) -> bool:
+    """Whether the fact is true before the time is over."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if fact():
+            return True
+        time.sleep(0.02)
+    return fact()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_the_lifespan_the_workers_and_then_serve(start: Start, number: signal.Signals) -> None:
+    """SIGTERM, SIGINT and SIGHUP stop in an orderly way, and nothing else is said about it."""
+    served = start(workers=2)
+    served.await_workers(2)
+    served.process.send_signal(number)
+    assert served.await_end(5) == 0
+    assert served.read_log().splitlines() == ["lifespan ended", "lifespan ended", "serve returned"]
+
+
+def test_ctrl_c_reaches_the_parent_alone(start: Start) -> None:
+    """A terminal signals the whole process group; the workers have left it, so the parent decides when they stop."""
+    served = start()
+    assert os.getpgid(served.await_worker()) != os.getpgid(served.process.pid)
+
+
+def test_sigterm_finishes_requests_in_flight_and_refuses_new_ones(start: Start) -> None:
+    """A request that was accepted is answered; one that comes later is not."""
+    served = start()
+    with served.request("/slow/1") as response:
+        served.process.terminate()
+        assert becomes(served.refuses, within=0.5)
+        assert response.read().endswith(b"done")
+    assert served.await_end(3) == 0
+
+
+def test_an_idle_connection_does_not_hold_up_a_stop(start: Start) -> None:
+    """A kept-alive connection with no request is closed."""
+    served = start()
+    with closing(HTTPConnection(served.host, served.port, timeout=5)) as connection:
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        served.process.terminate()
+        assert served.await_end(3) == 0
+
+
+def test_a_stuck_request_holds_up_no_end_beyond_the_grace_period(start: Start) -> None:
+    """Whether the parent is asked to stop or is killed, its worker ends within the bound; the port is free before."""
+    asked, killed = start(), start()
+    orphan = killed.await_worker()
+    with asked.request("/stuck/60"), killed.request("/stuck/60"):
+        asked.process.terminate()
+        killed.process.kill()
+        assert becomes(killed.refuses, within=1)
+        assert asked.await_end(GRACE_SECONDS + 2) == 0
+        assert becomes(lambda: not is_alive(orphan), within=2)
+    assert "refused to gracefully stop" in asked.read_log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> None:
+    """Who asks twice does not wait for a stuck request."""
+    served = start()
+    worker = served.await_worker()
+    with served.request("/stuck/60"):
+        served.process.send_signal(number)
+        assert becomes(served.refuses, within=1)
+        served.process.send_signal(number)
+        assert served.await_end(2) == 0
+    assert not is_alive(worker)
+
+
+def test_slow_headers_and_idle_connections_are_closed(start: Start) -> None:
+    """Neither a client that drips its request nor one that says nothing keeps a connection."""
+    served = start("impatient")
+    for words in (b"", b"GET / HTTP/1.1\r\nHo", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"):
+        with socket.create_connection((served.host, served.port), 5) as connection:
+            connection.sendall(words)
+            while connection.recv(1000):
+                pass
+
+
+def test_workers_end_when_their_parent_is_killed(start: Start) -> None:
+    """After kill -9 of the parent its workers go too, requests in flight first, and the next start has the port."""
+    served = start(workers=2)
+    workers = served.await_workers(2)
+    with served.request("/slow/0.5") as response:
+        served.process.kill()
+        assert response.read().endswith(b"done")
+    assert becomes(lambda: not any(map(is_alive, workers)), within=2)
+    assert start(port=served.port).await_worker() not in workers
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104 - what is asked for is refused
+def test_a_second_server_on_the_port_is_refused(start: Start, host: str) -> None:
+    """It ends with one line that says what to do, and the first one goes on."""
+    first = start()
+    second = start(host=host, port=first.port, is_up=False)
+    assert second.await_end(5) == 1
+    assert second.read_log() == (
+        f"todo: port {first.port} on {host} is already in use; "
+        "stop what listens there or choose another with TODO_PORT\n"
+    )
+    assert first.ask()[1] == "done"
+
+
+def test_a_listener_that_would_share_its_port_is_found() -> None:
+    """SO_REUSEPORT on the other side makes no difference."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(BrokenEnvironment, match="already in use"):
+            ensure_port_is_free("127.0.0.1", listener.getsockname()[1])
+
+
+def test_what_a_stopped_server_leaves_behind_does_not_take_the_port(start: Start) -> None:
+    """A connection that the server closed first lingers in the kernel; a restart does not wait for it."""
+    served = start()
+    with socket.create_connection((served.host, served.port), 5) as connection:
+        served.process.terminate()
+        assert served.await_end(3) == 0
+        ensure_port_is_free(served.host, served.port)
+        assert connection.recv(1) == b""
+    assert start(port=served.port).ask()[1] == "done"
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1", "a" * 70])
+def test_a_host_that_is_not_here_is_one_line(host: str) -> None:
+    """A name that means nothing and an address of another machine are faults of the setting."""
+    with pytest.raises(BadSetting, match=r"^TODO_HOST: .*$"):
+        ensure_port_is_free(host, 8000)
+
+
+def test_a_privileged_port_is_one_line() -> None:
+    """A port that this account may not have is a fault of the setting."""
+    try:
+        socket.create_server(("127.0.0.1", 1)).close()
+    except PermissionError:
+        with pytest.raises(BadSetting, match=r"^TODO_PORT: .*$"):
+            ensure_port_is_free("127.0.0.1", 1)
+    else:
+        pytest.skip("this account may listen on every port")
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1"])
+def test_names_and_ipv6_addresses_are_served(start: Start, host: str) -> None:
+    """Neither of which granian takes as it is."""
+    assert start(host=host).ask()[1] == "done"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_dies_is_replaced(start: Start, workers: int) -> None:
+    """However often, and however soon after the one before."""
+    served = start(workers=workers)
+    for _ in range(3):
+        worker = served.await_worker()
+        os.kill(worker, signal.SIGKILL)
+        served.await_worker(other_than=worker)
+    served.process.terminate()
+    assert served.await_end(5) == 0
+
+
+def test_all_workers_that_die_together_are_replaced(start: Start) -> None:
+    """No death is overlooked."""
+    served = start(workers=2)
+    workers = served.await_workers(2)
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    served.await_workers(2, besides=workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("raises", "ValueError: a mistake"), ("broken", "something is missing"), ("fails", "lifespan startup failed")],
+)
+def test_an_application_that_cannot_start_is_not_tried_for_ever(
+    start: Start, kind: str, reason: str, workers: int
+) -> None:
+    """The reason is in the log, and the process ends with a status that says so."""
+    served = start(kind, workers=workers, is_up=False)
+    assert served.await_end(10) == 1
+    assert reason in served.read_log()
+    assert served.read_log().endswith("todo: the application could not be started; the lines above say why\n")
+
+
+def test_workers_inherit_no_open_files(start: Start) -> None:
+    """A lock of the parent's must not live on in a worker."""
+    assert start().ask("/lock")[1] == "False"
