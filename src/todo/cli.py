@@ -23,6 +23,12 @@ from todo.errors import BadSetting, BrokenEnvironment
 from todo.server import ensure_port_is_free, serve
 from todo.settings import Settings, read_settings
 
+MIGRATION_OUTCOMES = {
+    SchemaState.OUTDATED: "The schema is migrated.",
+    SchemaState.CURRENT: "The schema is as this version wants it already.",
+    SchemaState.NEWER: "The schema is newer than this version, and left as it is.",
+}
+
 commands = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -55,8 +61,8 @@ def serve_command(
         signal.signal(number, _exit_on_signal)
     ensure_port_is_free(settings.host, settings.port)
     with _open_database(settings) as url:
-        if settings.is_embedded:
-            _report_migration(migrate(read_database_url(url)))
+        if settings.is_embedded and (found := migrate(read_database_url(url))) is not SchemaState.CURRENT:
+            _report(MIGRATION_OUTCOMES[found])
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
         _report(f"API   {address}/api/{{user_id}}/tasks")
         _report(f"Docs  {address}/docs")
@@ -78,7 +84,7 @@ def migrate_command(
         return
     settings = read_settings()
     with _open_direct_database(settings) as url:
-        _report_migration(migrate(read_database_url(url)))
+        _report(MIGRATION_OUTCOMES[migrate(read_database_url(url))])
 
 
 @commands.command("check")
@@ -134,10 +140,6 @@ def _check() -> Iterator[Finding]:
 def _report_finding(finding: Finding) -> bool:
     typer.echo(f"{'ok' if finding.is_right else 'WRONG':5}  {finding.subject:10}  {finding.found}")
     return finding.is_right
-
-
-def _report_migration(found: SchemaState) -> None:
-    _report(f"The schema was {found.value}{'; it is migrated' if found is SchemaState.OUTDATED else ''}.")
 
 
 def _report(line: str) -> None:

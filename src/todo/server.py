@@ -28,6 +28,7 @@ from todo.errors import BadSetting, BrokenEnvironment
 HEADER_TIMEOUT_SECONDS = 30
 # What a stop waits for requests in flight; less than the 10 seconds after which Docker kills.
 GRACE_SECONDS = 8
+POLL_SECONDS = 0.02
 # Idle connections count too, and one more than this waits until another closes. granian's default is shared among the
 # workers: 128 for each of eight. This leaves room for the database below the usual limit of 1024 open files.
 CONNECTIONS_PER_WORKER = 900
@@ -59,7 +60,6 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         log_level=LogLevels.warning,
         log_dictconfig={"loggers": {"_granian": {}}},  # no handlers of its own: into the service's log
         respawn_failed_workers=True,
-        workers_kill_timeout=GRACE_SECONDS,
     )
     server.serve(target_loader=partial(_load_in_worker, load_app), wrap_loader=False)
     if server.could_not_start:
@@ -112,6 +112,25 @@ class _Server(MPServer):
 
     # The terminal is gone. granian would start other workers, which is of no use where the settings are frozen.
     signal_handler_reload = signal_handler_interrupt
+
+    def _stop_workers(self) -> None:
+        """Stop the workers, and kill those that have not ended when the grace period has.
+
+        granian may call a worker stuck that has just ended, because it looks only once while another thread reaps it.
+        """
+        for worker in self.wrks:
+            worker.interrupt_by_parent = True  # its end is no failure to report
+            worker.inner.terminate()
+        processes = [worker.inner for worker in self.wrks]
+        deadline = time.monotonic() + GRACE_SECONDS
+        while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        for process in processes:
+            if process.is_alive():
+                _log.warning("Killing a worker that still has requests after %d seconds", GRACE_SECONDS)
+                process.kill()
+            process.join()
+        self.wrks.clear()
 
     def _respawn_workers(self, _: Sequence[int], spawn_target: object, target_loader: object, delay: float = 0) -> None:
         """Replace the dead workers, or give up where one could not start.
