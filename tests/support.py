@@ -31,5 +31,5 @@ async def open_client(app: FastAPI, **headers: str) -> AsyncIterator[httpx2.Asyn
             await app({**scope, "state": dict(state or {})}, receive, send)
 
         transport = httpx2.ASGITransport(app=call)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://todo.test", headers=headers) as client:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client:
             yield client

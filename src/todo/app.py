@@ -9,13 +9,12 @@ from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
 
 from todo import __version__
 from todo.api import health, tasks
 from todo.api.dependencies import State
 from todo.api.methods import AllowedMethods
-from todo.api.middleware import HeadAsGet, RequestContext, UnexpectedErrors
+from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
 from todo.api.problems import answer_errors
 from todo.database.engine import Database
 from todo.database.urls import read_database_url
@@ -30,6 +29,7 @@ REQUEST_HEADERS = [
 ]  # fmt: skip
 EXPOSED_HEADERS = ["ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After"]
 PREFLIGHT_SECONDS = 600
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
@@ -47,7 +47,12 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         )
         # In the background: a database that is slow to answer must not hold up the start.
         first_contact = asyncio.create_task(_make_first_contact(database), name="first contact")
-        yield State(database=database, public_url=settings.public_url)
+        yield State(
+            database=database,
+            public_url=settings.public_url,
+            max_body_bytes=settings.max_body_bytes,
+            deadline_seconds=settings.deadline_seconds,
+        )
         first_contact.cancel()
         await database.close()
 
@@ -61,7 +66,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         middleware=[
             Middleware(RequestContext),
             Middleware(
-                CORSMiddleware,
+                Cors,
                 allow_origins=settings.cors_origins,
                 allow_origin_regex=LOOPBACK_ORIGIN if settings.is_embedded else None,
                 allow_methods=METHODS,
@@ -70,6 +75,11 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 max_age=PREFLIGHT_SECONDS,
             ),
             Middleware(HeadAsGet),
+            Middleware(
+                TargetRules,
+                # On a developer's machine a page from anywhere could reach us through a name that leads here.
+                allowed_hosts=settings.allowed_hosts or (LOOPBACK_HOSTS if settings.is_embedded else ()),
+            ),
             Middleware(UnexpectedErrors),
         ],
     )

@@ -50,12 +50,12 @@ class TodoError(Exception):
     detail: ClassVar[str]
     retry_after_seconds: ClassVar[int | None] = None
 
-    def __init__(self) -> None:
-        super().__init__(self.detail)
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or self.detail)
 
 
 class MalformedRequest(TodoError):
-    """The body is not JSON."""
+    """The request breaks the rules of HTTP or JSON, before those of this API are asked."""
 
     code = "malformed-request"
     title = "Malformed request"
@@ -88,6 +88,33 @@ class MethodNotAllowed(TodoError):
     title = "Method not allowed"
     status = 405
     detail = "This address does not have that method; the Allow header lists those that it has."
+
+
+class BodyTimeout(TodoError):
+    """The client took too long to send its body."""
+
+    code = "body-timeout"
+    title = "Body timeout"
+    status = 408
+    detail = "The body took too long to arrive."
+
+
+class BodyTooLarge(TodoError):
+    """The body is longer than TODO_MAX_BODY_BYTES."""
+
+    code = "body-too-large"
+    title = "Body too large"
+    status = 413
+    detail = "The body is longer than this service takes."
+
+
+class UnsupportedMediaType(TodoError):
+    """The body is not declared as plain JSON in UTF-8."""
+
+    code = "unsupported-media-type"
+    title = "Unsupported media type"
+    status = 415
+    detail = "The body must be JSON in UTF-8, declared as such by Content-Type, and not encoded."
 
 
 class InvalidInput(TodoError):

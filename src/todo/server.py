@@ -26,6 +26,8 @@ from todo.errors import BadSetting, BrokenEnvironment
 
 # A request's headers must be complete within this time, and a connection may idle for as long between two requests.
 HEADER_TIMEOUT_SECONDS = 30
+# All of a request's headers together: twice as much is a 431, and what lies between may be one.
+HEADER_BYTES = 32_768
 # What a stop waits for requests in flight; less than the 10 seconds after which Docker kills.
 GRACE_SECONDS = 8
 POLL_SECONDS = 0.02
@@ -54,7 +56,7 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         workers=workers,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,  # "auto" never closes idle connections
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_SECONDS * 1000),
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
         websockets=False,
         backpressure=CONNECTIONS_PER_WORKER,
         log_level=LogLevels.warning,

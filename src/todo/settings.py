@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from todo.errors import BadSetting
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+|\*")
+_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
 _BASE_URL = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
 
 
@@ -21,6 +22,12 @@ def _check_origin(value: str) -> str:
     if not _ORIGIN.fullmatch(value):
         raise ValueError("must be origins such as https://app.example.com, separated by commas")
     return value
+
+
+def _check_host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError("must be host names without a port, such as todo.example.com, separated by commas")
+    return value.lower()
 
 
 def _check_base_url(value: str) -> str:
@@ -38,6 +45,8 @@ def _refuse_empty(value: object) -> object:
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_refuse_empty)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split_commas)]
 
+Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(_split_commas)]
+
 
 class Settings(BaseSettings):
     """What can be set; `docs/configuration.md` says what each one means."""
@@ -53,6 +62,8 @@ class Settings(BaseSettings):
     pg_bin: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
     cors_origins: Origins = ()
     public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_base_url)] | None = None
+    allowed_hosts: Hosts = ()
+    max_body_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     deadline_seconds: float = Field(default=10, gt=0, le=300)
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout_seconds: float = Field(default=3, gt=0, le=300)

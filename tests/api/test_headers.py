@@ -107,7 +107,7 @@ async def test_local_pages_need_permission_on_any_other_database(database_url: s
 
 async def test_public_url_is_never_taken_from_the_request(database_url: str) -> None:
     """With TODO_PUBLIC_URL set, neither Host nor a forwarding header is reflected."""
-    settings = Settings(public_url="https://todo.example.com/base/")
+    settings = read_settings(DATABASE_URL=database_url, public_url="https://todo.example.com/base/")
     async with open_client(create_app(settings, database_url)) as client:
         response = await client.post(
             "/api/u/tasks",

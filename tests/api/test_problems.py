@@ -1,6 +1,8 @@
 """Errors are problem documents (RFC 9457), whoever raises them."""
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -10,7 +12,7 @@ from fastapi import FastAPI
 from tests.support import open_client
 
 from todo.app import create_app
-from todo.settings import Settings
+from todo.settings import Settings, read_settings
 
 MEMBERS = {"type", "title", "status", "detail", "request_id"}
 ORIGIN = "http://localhost:3000"
@@ -147,3 +149,41 @@ async def test_unexpected_error_is_500_without_its_details(
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert f"Request {problem['request_id']} failed" in caplog.text
     assert "canary" in caplog.text
+
+
+async def test_body_that_drips_is_408(database_url: str) -> None:
+    """A client that never ends its body does not hold a request for longer than the deadline."""
+
+    async def drip() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.05)
+
+    async with open_client(create_app(Settings(deadline_seconds=0.3), database_url)) as client:
+        response = await client.post("/api/u/tasks", content=drip(), headers={"Content-Type": "application/json"})
+
+    assert_problem(response, 408, "body-timeout")
+
+
+async def test_body_limit_is_a_setting(database_url: str, tasks_url: str) -> None:
+    """A body of just that length is taken."""
+    body = b'{"title": "A task"}'
+    async with open_client(create_app(Settings(max_body_bytes=len(body)), database_url)) as client:
+        headers = {"Content-Type": "application/json"}
+        taken = await client.post(tasks_url, content=body, headers=headers)
+        refused = await client.post(tasks_url, content=body + b" ", headers=headers)
+
+    assert taken.status_code == 201
+    assert_problem(refused, 413, "body-too-large")
+
+
+async def test_host_that_is_not_allowed_is_400(database_url: str) -> None:
+    """With TODO_ALLOWED_HOSTS set, it is that list alone that counts; without, any well-formed name will do."""
+    listed = create_app(Settings(allowed_hosts=("todo.example.com",)), database_url)
+    async with open_client(listed) as client:
+        assert_problem(await client.get("/api/u/tasks"), 400, "malformed-request")
+        assert (await client.get("/api/u/tasks", headers={"Host": "Todo.Example.com:8000"})).status_code == 200
+        assert (await client.get("/health/live")).status_code == 200
+    async with open_client(create_app(read_settings(DATABASE_URL=database_url), database_url)) as client:
+        assert (await client.get("/api/u/tasks", headers={"Host": "any.example"})).status_code == 200
+        assert (await client.get("/api/u/tasks", headers={"Host": "any example"})).status_code == 400

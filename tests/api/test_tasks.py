@@ -55,7 +55,7 @@ async def test_create_says_where_the_task_is(client: httpx2.AsyncClient, tasks_u
     response = await client.post(tasks_url, json={"title": "A task"})
 
     task = response.json()
-    assert response.headers["Location"] == task["url"] == f"http://todo.test{tasks_url}/{task['id']}"
+    assert response.headers["Location"] == task["url"] == f"http://localhost{tasks_url}/{task['id']}"
     assert (await client.get(task["url"])).json() == task
 
 

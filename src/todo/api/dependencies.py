@@ -20,6 +20,8 @@ class State(TypedDict):
 
     database: Database
     public_url: str | None
+    max_body_bytes: int
+    deadline_seconds: float
 
 
 def _refuse_dots(user_id: str) -> str:

@@ -4,9 +4,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from todo.api.problems import document
+from todo.api.requests import StrictRoute
 from todo.database.engine import Database
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute)
 
 
 class Health(BaseModel):

@@ -1,18 +1,24 @@
-"""What happens around every request: its id, the headers of every response, and errors that nobody expected.
+"""What happens around every request: its id and its target, the headers of every response, unexpected errors.
 
 Pure ASGI: nothing here buffers a body or starts a task.
 """
 
 import logging
 import re
+from collections.abc import Collection
+from http import HTTPStatus
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo.api.problems import answer
-from todo.errors import InternalError
+from todo.errors import InternalError, MalformedRequest, NoSuchResource, TodoError
 
+ENCODED_SLASH = re.compile(rb"%(2f|5c)|\\", re.IGNORECASE)
+HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")  # RFC 9110, section 7.2
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _log = logging.getLogger(__name__)
@@ -44,6 +50,50 @@ class RequestContext:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class Cors(CORSMiddleware):
+    """Starlette's CORS, where a preflight that is not permitted is answered without permission and not with an error.
+
+    A browser asks for the permission alone, and an error of Starlette's would be text, the only one in this API.
+    """
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight."""
+        response = super().preflight_response(request_headers)
+        if response.status_code == HTTPStatus.OK:
+            return response
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Vary": response.headers["Vary"]})
+
+
+class TargetRules:
+    """Refuses what must not reach the router: a foreign host, and a path whose slashes are encoded.
+
+    The path is decoded before it is routed, so that `/api/a%2Ftasks` would be the list of the user `a`. `allowed_hosts`
+    are names without a port; none means any. Health routes are for probes, which know no name.
+    """
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+        self._app = app
+        self._allowed_hosts = frozenset(allowed_hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        error: TodoError | None = None
+        if scope["type"] == "http":
+            if ENCODED_SLASH.search(scope["raw_path"]):
+                error = NoSuchResource()
+            elif not scope["path"].startswith("/health/") and not self._is_host_allowed(scope):
+                error = MalformedRequest("The Host header does not name this service.")
+        if error:
+            await answer(error, scope["state"]["request_id"])(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_host_allowed(self, scope: Scope) -> bool:
+        hosts = Headers(scope=scope).getlist("host")
+        match = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        return match is not None and (not self._allowed_hosts or match["name"].lower() in self._allowed_hosts)
 
 
 class HeadAsGet:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from todo.api.methods import AllowedMethods
+from todo.api.requests import NAME_LENGTH, accepted_media_types
 from todo.errors import (
     Fault,
     InvalidInput,
@@ -18,11 +19,11 @@ from todo.errors import (
     MethodNotAllowed,
     NoSuchResource,
     TodoError,
+    UnsupportedMediaType,
 )
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:todo:problem:"
-NAME_LENGTH = 100  # of a member or parameter that is named in an error: a client may have sent any length
 
 
 class ProblemFault(BaseModel):
@@ -76,6 +77,12 @@ def answer_errors(app: FastAPI, allowed_methods: AllowedMethods) -> None:
     @app.exception_handler(TodoError)
     async def answer_ours(request: Request, error: TodoError) -> Response:
         return answer(error, request.state.request_id)
+
+    @app.exception_handler(UnsupportedMediaType)
+    async def answer_media_type(request: Request, error: UnsupportedMediaType) -> Response:
+        # RFC 9110, section 12.5.1, and RFC 5789, section 2.2
+        name = "Accept-Patch" if request.method == "PATCH" else "Accept"
+        return answer(error, request.state.request_id, {name: ", ".join(accepted_media_types(request.method))})
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(request: Request, error: RequestValidationError) -> Response:

@@ -8,15 +8,18 @@ from pydantic import TypeAdapter
 
 from todo.api.dependencies import TaskId, Tasks
 from todo.api.problems import document
+from todo.api.requests import StrictRoute
 from todo.errors import Fault, InvalidInput
 from todo.models import TaskCompletion, TaskCreate, TaskPublic, TaskUpdate
 
-router = APIRouter(prefix="/api/{user_id}/tasks", tags=["tasks"], responses=document(422, 500, 503, 504))
+router = APIRouter(
+    prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=StrictRoute, responses=document(422, 500, 503, 504)
+)
 
 _task_list = TypeAdapter(list[TaskPublic])
 
 
-@router.post("", status_code=201, response_model=TaskPublic, responses=document(400))
+@router.post("", status_code=201, response_model=TaskPublic, responses=document(400, 408, 413, 415))
 async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Response:
     """Create a task."""
     _refuse_other_user(request, task.user_id)
@@ -41,15 +44,17 @@ async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
     return _answer(request, await tasks.get(task_id))
 
 
-@router.put("/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(400, 404))
-@router.patch("/{task_id}", response_model=TaskPublic, responses=document(400, 404))
+@router.put(
+    "/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(400, 404, 408, 413, 415)
+)
+@router.patch("/{task_id}", response_model=TaskPublic, responses=document(400, 404, 408, 413, 415))
 async def update_task(request: Request, tasks: Tasks, task_id: TaskId, changes: TaskUpdate) -> Response:
     """Change the members given; those left out keep their value, with PUT as well."""
     _refuse_other_user(request, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes))
 
 
-@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(400, 404))
+@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(400, 404, 408, 413, 415))
 async def complete_task(
     request: Request,
     tasks: Tasks,
