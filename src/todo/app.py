@@ -1,9 +1,8 @@
 """Where the parts meet: settings, database and API become one application."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -18,10 +17,8 @@ from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, Un
 from todo.api.problems import answer_errors
 from todo.database.engine import Database
 from todo.database.urls import read_database_url
-from todo.errors import SchemaOutdated, TodoError
+from todo.errors import TodoError
 from todo.settings import Settings
-
-_log = logging.getLogger(__name__)
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 REQUEST_HEADERS = [
@@ -91,12 +88,8 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
 
 
 async def _make_first_contact(database: Database) -> None:
-    try:
+    with suppress(TodoError):  # what is wrong is in the log by then
         await database.ping()
-    except SchemaOutdated:
-        pass  # the database has logged it
-    except TodoError as error:
-        _log.warning("Serving without a database for now: %s", error)
 
 
 async def _redirect_to_docs() -> RedirectResponse:

@@ -1,7 +1,6 @@
 """The command line: serve, migrate, check, openapi."""
 
 import json
-import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from todo.database.embedded import default_data_dir, embedded_postgres
 from todo.database.schema import SchemaState, migrate, print_migration
 from todo.database.urls import derive_direct_url, read_database_url
 from todo.errors import BadSetting, BrokenEnvironment
+from todo.logs import configure_logging
 from todo.server import ensure_port_is_free, serve
 from todo.settings import Settings, read_settings
 
@@ -56,6 +56,7 @@ def serve_command(
     """Serve the API until Ctrl-C or SIGTERM."""
     options = {"host": host, "port": port, "workers": workers, "data_dir": data_dir}
     settings = read_settings(**{name: value for name, value in options.items() if value is not None})
+    configure_logging(settings)
     # Until the server has handlers of its own, a signal must still stop what has been started by then.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit_on_signal)
@@ -101,7 +102,7 @@ def openapi_command() -> None:
 
 
 def _load_app(settings: Settings, database_url: str) -> FastAPI:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(settings)
     return create_app(settings, database_url)
 
 

@@ -30,6 +30,10 @@ class BadSetting(BrokenEnvironment):
     exit_status: ClassVar[int] = 2
 
 
+class StatementFailed(Exception):
+    """The database refused a statement that it should have taken; the message holds nothing of the row."""
+
+
 class Fault(TypedDict):
     """One thing that is wrong with a request: where, and why. It never repeats the input."""
 

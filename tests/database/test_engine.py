@@ -11,12 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Executable, make_url, text
-from sqlalchemy.exc import DBAPIError
 
 from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
-from todo.errors import DatabaseUnavailable, DeadlineExceeded
+from todo.errors import DatabaseUnavailable, DeadlineExceeded, StatementFailed
 from todo.models import Owner, TaskCreate
 
 CANARY = "canary-hunter2"
@@ -256,7 +255,7 @@ async def test_mistake_of_ours_is_raised_as_it_is(single: Database, statement: s
     """It is nobody's fault but the code's, so it must not look like a database that is away."""
     pid = await run(single, WHO_AM_I)
 
-    with pytest.raises(DBAPIError):
+    with pytest.raises(StatementFailed):
         await single.run(text(statement), {})
 
     assert await run(single, WHO_AM_I) == pid

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Collection
 from http import HTTPStatus
+from time import perf_counter
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo.api.problems import answer
 from todo.errors import InternalError, MalformedRequest, NoSuchResource, TodoError
+from todo.models import USER_ID_LENGTH
 
 ENCODED_SLASH = re.compile(rb"%(2f|5c)|\\", re.IGNORECASE)
 HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")  # RFC 9110, section 7.2
@@ -25,7 +27,10 @@ _log = logging.getLogger(__name__)
 
 
 class RequestContext:
-    """Gives each request an id, the client's own where it is harmless, and each response the headers of all."""
+    """Gives each request an id, the client's own where it is harmless, and a line in the log.
+
+    Each response gets the headers that all have.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -38,10 +43,13 @@ class RequestContext:
         sent_id = Headers(scope=scope).get("x-request-id", "")
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(uuid4())
         scope["state"]["request_id"] = request_id
-        is_private = scope["path"].startswith("/api/")
+        method, is_private = scope["method"], scope["path"].startswith("/api/")
+        started, status = perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
+                status = message["status"]
                 headers = MutableHeaders(raw=message["headers"])
                 headers["X-Request-ID"] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
@@ -49,7 +57,10 @@ class RequestContext:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        finally:
+            _log_request(scope, method, status, perf_counter() - started)
 
 
 class Cors(CORSMiddleware):
@@ -113,7 +124,8 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        scope["method"] = "GET"
+        await self._app(scope, receive, send_without_body)
 
 
 class UnexpectedErrors:
@@ -139,3 +151,17 @@ class UnexpectedErrors:
             request_id = scope["state"]["request_id"]
             _log.exception("Request %s failed", request_id)
             await answer(InternalError(), request_id)(scope, receive, send)
+
+
+def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None:
+    """Log the route and not the path: what a caller wrote into that is in the log once, as the user id."""
+    route = getattr(scope.get("route"), "path", "-")
+    facts = {
+        "method": method,
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1000, 1),
+        "request_id": scope["state"]["request_id"],
+        "user_id": scope.get("path_params", {}).get("user_id", "-")[:USER_ID_LENGTH],
+    }
+    _log.info("%(method)s %(route)s %(status)s %(duration_ms)s ms %(request_id)s %(user_id)s", facts, extra=facts)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from todo import __version__
 from todo.database.schema import READ_REVISION, SchemaState, compare_revision
-from todo.errors import DatabaseUnavailable, DeadlineExceeded, SchemaOutdated
+from todo.errors import DatabaseUnavailable, DeadlineExceeded, SchemaOutdated, StatementFailed
 
 CONNECT_TIMEOUT_SECONDS = 10
 
@@ -57,6 +57,7 @@ class Database:
             isolation_level="AUTOCOMMIT",
             # In AUTOCOMMIT there is nothing to roll back, and psycopg would forget its prepared statements.
             skip_autocommit_rollback=True,
+            hide_parameters=True,
             use_native_hstore=False,  # looking the type up costs every first connection three round trips
             pool_size=pool_size,
             max_overflow=0,
@@ -72,6 +73,7 @@ class Database:
         self._abandoned: set[asyncio.Task[Rows]] = set()
         self._schema: SchemaState | None = None
         self._is_ready = False
+        self._is_troubled = False
 
     @property
     def is_ready(self) -> bool:
@@ -81,7 +83,7 @@ class Database:
     async def run(self, statement: Executable, parameters: Mapping[str, object]) -> Rows:
         """Run one statement and return its rows.
 
-        Raises DatabaseUnavailable, SchemaOutdated, or DeadlineExceeded when the deadline passes.
+        Raises DatabaseUnavailable, SchemaOutdated, StatementFailed, or DeadlineExceeded when the deadline passes.
         """
         task = asyncio.create_task(self._run(statement, parameters))
         try:
@@ -91,7 +93,7 @@ class Database:
             raise
         if not done:
             self._abandon(task)
-            self._is_ready = False
+            self._note_trouble(f"no answer within {self._deadline_seconds:g} s")
             raise DeadlineExceeded
         return task.result()
 
@@ -120,10 +122,10 @@ class Database:
                 schema = await self._find_schema(connection)
                 rows = (await connection.execute(statement, parameters)).all()
         except (DBAPIError, PoolTimeout, OSError) as error:
-            self._is_ready = False
-            raise self._translate(error) from error
+            # Not `from error`: that would bring its message, in which PostgreSQL quotes the row, into the log.
+            raise self._translate(error) from None
         self._note_schema(schema)
-        self._is_ready = True
+        self._note_success()
         return rows
 
     async def _find_schema(self, connection: AsyncConnection) -> SchemaState:
@@ -137,6 +139,19 @@ class Database:
             raise SchemaOutdated
         return found
 
+    def _note_success(self) -> None:
+        self._is_ready = True
+        if self._is_troubled:
+            self._is_troubled = False
+            _log.info("The database answers again")
+
+    def _note_trouble(self, reason: str) -> None:
+        """Log what is wrong with the database, once until it is right again."""
+        self._is_ready = False
+        if not self._is_troubled:
+            self._is_troubled = True
+            _log.warning("The database does not answer as it should: %s", reason)
+
     def _note_schema(self, found: SchemaState) -> None:
         if found is self._schema:
             return
@@ -149,12 +164,16 @@ class Database:
     def _translate(self, error: DBAPIError | PoolTimeout | OSError) -> Exception:
         sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
         if sqlstate in (UNDEFINED_TABLE, UNDEFINED_COLUMN):
+            self._is_ready = False
             self._note_schema(SchemaState.OUTDATED)
             return SchemaOutdated()
         if sqlstate == QUERY_CANCELED:
+            self._note_trouble("a statement was cancelled")
             return DeadlineExceeded()
-        if sqlstate is None and isinstance(error, DBAPIError) and not isinstance(error, _LOST):
-            return error
-        if sqlstate is None or sqlstate.startswith(_UNAVAILABLE):
-            return DatabaseUnavailable()
-        return error
+        is_away = sqlstate.startswith(_UNAVAILABLE) if sqlstate else isinstance(error, _LOST)
+        if isinstance(error, DBAPIError) and not is_away:
+            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+            return StatementFailed(f"{type(error.orig).__name__}, SQLSTATE {sqlstate}, constraint {constraint}")
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        self._note_trouble(str(cause).strip().partition("\n")[0])
+        return DatabaseUnavailable()
