@@ -14,7 +14,7 @@ from todo.api import health, tasks
 from todo.api.dependencies import State
 from todo.api.methods import AllowedMethods
 from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
-from todo.api.problems import answer_errors
+from todo.api.problems import ProblemApi, answer_errors
 from todo.database.engine import Database
 from todo.database.urls import read_database_url
 from todo.errors import TodoError
@@ -53,7 +53,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         first_contact.cancel()
         await database.close()
 
-    app = FastAPI(
+    app = ProblemApi(
         title="Todo backend",
         version=__version__,
         lifespan=lifespan,

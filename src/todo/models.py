@@ -82,19 +82,48 @@ def _read_timestamp(value: object) -> datetime:
         raise ValueError("must lie in the years 1 to 9999 in UTC") from error
 
 
+def _read_integer(value: object) -> object:
+    # In JSON, 1.0 is an integer as much as 1 is; the schema that this API publishes says so, too.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _drop_repeats(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+def _publish(length: int, *, is_trimmed: bool) -> WithJsonSchema:
+    """Describe a text to clients, with what its validators refuse as a pattern that ECMA 262 and Python both read."""
+    blank = "".join(f"\\u{ord(character):04x}" for character in BLANK)
+    pattern = rf"^[^\u0000]*[^\u0000{blank}][^\u0000]*$" if is_trimmed else r"^[^\u0000]*$"
+    shortest = {"minLength": 1} if is_trimmed else {}
+    return WithJsonSchema({"type": "string", **shortest, "maxLength": length, "pattern": pattern})
+
+
 _storable = AfterValidator(_refuse_unstorable)
 _trimmed = BeforeValidator(_trim)
-Title = Annotated[str, Strict(), Limits(min_length=1, max_length=TITLE_LENGTH), _storable, _trimmed]
-Description = Annotated[str, Strict(), Limits(max_length=DESCRIPTION_LENGTH), _storable]
+Title = Annotated[
+    str,
+    Strict(),
+    Limits(min_length=1, max_length=TITLE_LENGTH),
+    _storable,
+    _trimmed,
+    _publish(TITLE_LENGTH, is_trimmed=True),
+]
+Description = Annotated[
+    str, Strict(), Limits(max_length=DESCRIPTION_LENGTH), _storable, _publish(DESCRIPTION_LENGTH, is_trimmed=False)
+]
 Completed = Annotated[bool, Strict()]
 DueAt = Annotated[datetime, BeforeValidator(_read_timestamp), WithJsonSchema({"type": "string", "format": "date-time"})]
-Tag = Annotated[str, Strict(), Limits(min_length=1, max_length=TAG_LENGTH), _storable, _trimmed]
+Tag = Annotated[
+    str,
+    Strict(),
+    Limits(min_length=1, max_length=TAG_LENGTH),
+    _storable,
+    _trimmed,
+    _publish(TAG_LENGTH, is_trimmed=True),
+]
 Tags = Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_drop_repeats)]
-Order = Annotated[int, Strict(), Limits(ge=ORDER_RANGE[0], le=ORDER_RANGE[1])]
+Order = Annotated[int, Strict(), Limits(ge=ORDER_RANGE[0], le=ORDER_RANGE[1]), BeforeValidator(_read_integer)]
 
 
 class PriorityRank(TypeDecorator[Priority]):
@@ -230,7 +259,9 @@ class _TaskInput(SQLModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_declare_read_only)  # type: ignore[assignment]  # SQLModel's own type only adds keys
 
-    user_id: str | None = Field(default=None, description="If given, the same as in the path.")
+    user_id: str | None = Limits(
+        default=None, description="If given, the same as in the path.", json_schema_extra={"readOnly": True}
+    )
 
     @model_validator(mode="before")
     @classmethod

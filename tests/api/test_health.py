@@ -1,5 +1,8 @@
 """The health routes, and the pages about the API."""
 
+import json
+import re
+
 import httpx2
 import pytest
 from tests.support import open_client
@@ -57,3 +60,12 @@ async def test_schema_names_every_operation(client: httpx2.AsyncClient, path: st
 
     assert described["operationId"] == operation
     assert "application/problem+json" in described["responses"]["422"]["content"]
+
+
+async def test_schema_has_all_that_it_refers_to(client: httpx2.AsyncClient) -> None:
+    """A generator of clients finds every reference."""
+    schema = (await client.get("/openapi.json")).json()
+    referred = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(schema)))
+
+    assert "Problem" in referred
+    assert referred <= schema["components"]["schemas"].keys()

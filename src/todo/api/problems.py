@@ -8,6 +8,7 @@ from typing import Any, Literal
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
+from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from todo.api.methods import AllowedMethods
@@ -52,6 +53,17 @@ def document(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Declare, for a route's `responses`, that it may answer with problems of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+class ProblemApi(FastAPI):
+    """FastAPI, whose OpenAPI schema knows what a problem looks like: it has no place for a second media type."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the schema."""
+        schema = super().openapi()
+        _, problems = models_json_schema([(Problem, "validation")], ref_template="#/components/schemas/{model}")
+        schema["components"]["schemas"].update(problems["$defs"])
+        return schema
 
 
 def answer(error: TodoError, request_id: str, headers: dict[str, str] | None = None) -> Response:

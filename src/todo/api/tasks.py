@@ -1,9 +1,8 @@
 """The routes of a user's tasks. Each handler reads the request, calls one method of the store, and answers."""
 
-from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
 from todo.api.dependencies import TaskId, Tasks
@@ -16,6 +15,7 @@ router = APIRouter(
     prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=StrictRoute, responses=document(422, 500, 503, 504)
 )
 
+FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
 
 
@@ -59,10 +59,10 @@ async def complete_task(
     request: Request,
     tasks: Tasks,
     task_id: TaskId,
-    completion: Annotated[TaskCompletion | None, Body()] = None,
+    completion: TaskCompletion = FLIP,
 ) -> Response:
     """Flip `completed`, or set it where the body says to what."""
-    if completion is None or not completion.model_fields_set:
+    if not completion.model_fields_set:
         return _answer(request, await tasks.toggle(task_id))
     return _answer(request, await tasks.set_completed(task_id, completed=completion.completed))
 

@@ -1,0 +1,24 @@
+"""A check of our own for the generated requests: whatever one user can read, no other can."""
+
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2
+import schemathesis
+
+
+@schemathesis.check
+def is_hidden_from_others(
+    _: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
+    """Replay each successful read of a task as another user: the answer is that for a task which never was."""
+    if case.method != "GET" or "task_id" not in case.path_parameters or response.status_code != httpx2.codes.OK:
+        return
+    url = urlsplit(str(response.request.url))
+    tasks = f"{url.scheme}://{url.netloc}/api/stranger-{uuid4()}/tasks"
+    foreign = httpx2.get(f"{tasks}/{url.path.rpartition('/')[2]}")
+    absent = httpx2.get(f"{tasks}/{uuid4()}")
+
+    assert foreign.status_code == absent.status_code == httpx2.codes.NOT_FOUND
+    assert {**foreign.json(), "request_id": ""} == {**absent.json(), "request_id": ""}
