@@ -7,7 +7,7 @@ from todo.api.problems import document
 from todo.api.requests import StrictRoute
 from todo.database.engine import Database
 
-router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute)
+router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute, responses=document(422, 500))
 
 
 class Health(BaseModel):

@@ -12,14 +12,17 @@ from todo.errors import Fault, InvalidInput
 from todo.models import TaskCompletion, TaskCreate, TaskPublic, TaskUpdate
 
 router = APIRouter(
-    prefix="/api/{user_id}/tasks", tags=["tasks"], route_class=StrictRoute, responses=document(422, 500, 503, 504)
+    prefix="/api/{user_id}/tasks",
+    tags=["tasks"],
+    route_class=StrictRoute,
+    responses=document(400, 404, 422, 500, 503, 504),
 )
 
 FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
 
 
-@router.post("", status_code=201, response_model=TaskPublic, responses=document(400, 408, 413, 415))
+@router.post("", status_code=201, response_model=TaskPublic, responses=document(408, 413, 415))
 async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Response:
     """Create a task."""
     _refuse_other_user(request, task.user_id)
@@ -38,23 +41,21 @@ async def list_tasks(request: Request, tasks: Tasks) -> Response:
     return Response(_task_list.dump_json(page), media_type="application/json")
 
 
-@router.get("/{task_id}", response_model=TaskPublic, responses=document(404))
+@router.get("/{task_id}", response_model=TaskPublic)
 async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
     """Read one task."""
     return _answer(request, await tasks.get(task_id))
 
 
-@router.put(
-    "/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(400, 404, 408, 413, 415)
-)
-@router.patch("/{task_id}", response_model=TaskPublic, responses=document(400, 404, 408, 413, 415))
+@router.put("/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(408, 413, 415))
+@router.patch("/{task_id}", response_model=TaskPublic, responses=document(408, 413, 415))
 async def update_task(request: Request, tasks: Tasks, task_id: TaskId, changes: TaskUpdate) -> Response:
     """Change the members given; those left out keep their value, with PUT as well."""
     _refuse_other_user(request, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes))
 
 
-@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(400, 404, 408, 413, 415))
+@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(408, 413, 415))
 async def complete_task(
     request: Request,
     tasks: Tasks,
@@ -67,7 +68,7 @@ async def complete_task(
     return _answer(request, await tasks.set_completed(task_id, completed=completion.completed))
 
 
-@router.delete("/{task_id}", status_code=204, responses=document(404))
+@router.delete("/{task_id}", status_code=204)
 async def delete_task(tasks: Tasks, task_id: TaskId) -> Response:
     """Delete a task for good."""
     await tasks.remove(task_id)
