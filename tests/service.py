@@ -43,12 +43,12 @@ class Service:
         self.process.send_signal(number)
         return self.process.wait(STOP_SECONDS)
 
-    def await_ready(self) -> None:
-        """Wait until it can serve."""
+    def await_answer(self, probe: str) -> None:
+        """Wait until a path is answered with 200."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                if self.client.get("/health/ready").status_code == 200:
+                if self.client.get(probe).status_code == 200:
                     return
             except httpx2.TransportError:
                 pass
@@ -58,8 +58,8 @@ class Service:
 
 
 @contextmanager
-def running_service(*arguments: str, **environment: str) -> Iterator[Service]:
-    """Run `todo serve` on a free port, and end it if the test has not."""
+def running_service(*arguments: str, probe: str = "/health/ready", **environment: str) -> Iterator[Service]:
+    """Run `todo serve` on a free port, and end it if the test has not; it runs once `probe` is answered."""
     port = find_port()
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("wb") as log:
         process = subprocess.Popen(
@@ -70,7 +70,7 @@ def running_service(*arguments: str, **environment: str) -> Iterator[Service]:
         )
         service = Service(process, port, Path(folder, "log"))
         try:
-            service.await_ready()
+            service.await_answer(probe)
             yield service
         finally:
             if process.poll() is None:

@@ -17,8 +17,9 @@ ROOT = Path(__file__).parent.parent
 def find_errors(error: type[TodoError] = TodoError) -> Iterator[type[TodoError]]:
     """Every error that a caller can be told."""
     for child in error.__subclasses__():
-        yield child
-        yield from find_errors(child)
+        if child.__module__ == error.__module__:  # the README's example makes some of its own
+            yield child
+            yield from find_errors(child)
 
 
 @pytest.mark.parametrize("error", list(find_errors()))

@@ -14,7 +14,7 @@ BrokenEnvironment              one line on standard error and an exit status
 └── BadSetting
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, TypedDict
 
 
@@ -52,7 +52,7 @@ class TodoError(Exception):
     title: ClassVar[str]
     status: ClassVar[int]
     detail: ClassVar[str]
-    retry_after_seconds: ClassVar[int | None] = None
+    headers: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or self.detail)
@@ -150,7 +150,7 @@ class DatabaseUnavailable(TodoError):
     title = "Database unavailable"
     status = 503
     detail = "The database cannot be reached at the moment."
-    retry_after_seconds = 2
+    headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
 
 
 class SchemaOutdated(TodoError):
@@ -160,7 +160,7 @@ class SchemaOutdated(TodoError):
     title = "Schema outdated"
     status = 503
     detail = "The database is waiting for a migration."
-    retry_after_seconds = 10
+    headers = {"Retry-After": "10"}  # noqa: RUF012 - no instance changes it
 
 
 class DeadlineExceeded(TodoError):

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from tests.support import open_client
 
+from todo.api.requests import StrictRoute
 from todo.app import create_app
 from todo.settings import Settings, read_settings
 
@@ -187,3 +188,20 @@ async def test_host_that_is_not_allowed_is_400(database_url: str) -> None:
     async with open_client(create_app(read_settings(DATABASE_URL=database_url), database_url)) as client:
         assert (await client.get("/api/u/tasks", headers={"Host": "any.example"})).status_code == 200
         assert (await client.get("/api/u/tasks", headers={"Host": "any example"})).status_code == 400
+
+
+async def test_repeated_parameter_is_422_naming_it(database_url: str) -> None:
+    """Row 44: of two values, neither is taken in silence."""
+    router = APIRouter(route_class=StrictRoute)
+
+    @router.get("/limited")
+    async def read_limited(limit: int) -> int:
+        return limit
+
+    app = create_app(Settings(), database_url)
+    app.include_router(router)
+    async with open_client(app) as client:
+        assert (await client.get("/limited?limit=1")).json() == 1
+        problem = assert_problem(await client.get("/limited?limit=1&limit=2"), 422, "invalid-input")
+
+    assert problem["errors"] == [{"parameter": "limit", "detail": "must not be repeated"}]

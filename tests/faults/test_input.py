@@ -402,3 +402,44 @@ def test_metacharacters_of_sql_are_text(service: Service, owner: str, text: str)
 
     assert (created["title"], created["tags"]) == (text, [text])
     assert [task["id"] for task in service.client.get(f"/api/{owner}/tasks").json()] == [created["id"]]
+
+
+@pytest.mark.parametrize("body", [{}, {"title": "A task"}, {"title": " A task ", "completed": False}])
+def test_change_that_changes_nothing_leaves_the_version(service: Service, owner: str, body: dict[str, object]) -> None:
+    """Row 45."""
+    created = service.client.post(f"/api/{owner}/tasks", json={"title": "A task"}).json()
+
+    response = service.client.patch(created["url"], json=body)
+
+    assert (response.status_code, response.json()) == (200, created)
+
+
+@pytest.mark.parametrize(
+    ("method", "suffix", "body"),
+    [
+        ("GET", "", None),
+        ("HEAD", "", None),
+        ("PUT", "", {"title": "Taken"}),
+        ("PATCH", "", {"title": "Taken"}),
+        ("PATCH", "/complete", {}),
+        ("PATCH", "/complete", {"completed": True}),
+        ("DELETE", "", None),
+    ],
+)
+def test_task_of_another_user_is_like_none(
+    service: Service, tasks: str, owner: str, method: str, suffix: str, body: dict[str, object] | None
+) -> None:
+    """Row 47: byte for byte on the wire, request id and date aside."""
+    created = service.client.post(f"/api/not-{owner}/tasks", json={"title": "A task"}).json()
+    content = b"" if body is None else json.dumps(body).encode()
+    answers = []
+    for task_id in (created["id"], str(uuid4())):
+        head = f"{method} {tasks}/{task_id}{suffix} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        head += "X-Request-ID: same\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        answer = send_raw(service, head.encode() + content)
+        answers.append((answer.status, re.sub(r"date: .*", "", answer.headers), answer.body))
+
+    assert answers[0] == answers[1]
+    assert answers[0][0] == 404
+    assert service.client.get(created["url"]).json() == created

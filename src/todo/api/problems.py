@@ -77,9 +77,11 @@ def answer(error: TodoError, request_id: str, headers: dict[str, str] | None = N
     }
     if isinstance(error, InvalidInput):
         problem["errors"] = [{fault["place"]: fault["name"], "detail": fault["detail"]} for fault in error.faults]
-    retry = {} if error.retry_after_seconds is None else {"Retry-After": str(error.retry_after_seconds)}
     return Response(
-        json.dumps(problem), status_code=error.status, headers=retry | (headers or {}), media_type=MEDIA_TYPE
+        json.dumps(problem),
+        status_code=error.status,
+        headers={**error.headers, **(headers or {})},
+        media_type=MEDIA_TYPE,
     )
 
 
