@@ -1,5 +1,6 @@
 """The documents name everything that there is."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,3 +54,15 @@ def test_architecture_maps_every_module() -> None:
     modules = [path.name for path in (ROOT / "src/todo").rglob("*.py") if path.name != "__init__.py"]
 
     assert [name for name in modules if name not in drawn and not name[0].isdigit() and name != "env.py"] == []
+
+
+def test_every_requirement_is_shown_by_tests_that_exist() -> None:
+    """The checklist names files, and functions in them."""
+    spec = ROOT / "specs/1-backend-todo"
+    checklist = (spec / "checklists/requirements.md").read_text()
+    required = re.findall(r"^(\d+)\. ", (spec / "spec.md").read_text(), re.MULTILINE)
+
+    assert re.findall(r"^\| (\d+)\. ", checklist, re.MULTILINE) == required
+    for name, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", checklist):
+        assert (ROOT / name).exists(), name
+        assert not function or f"def {function}(" in (ROOT / name).read_text(), function
