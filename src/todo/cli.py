@@ -39,6 +39,9 @@ commands = typer.Typer(
 
 def main() -> None:
     """Run a command; what is wrong with its surroundings is one line on standard error."""
+    # A signal must not end this process before the database that it has started; the server brings its own handlers.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit_on_signal)
     try:
         commands()
     except BrokenEnvironment as error:
@@ -57,9 +60,6 @@ def serve_command(
     options = {"host": host, "port": port, "workers": workers, "data_dir": data_dir}
     settings = read_settings(**{name: value for name, value in options.items() if value is not None})
     configure_logging(settings)
-    # Until the server has handlers of its own, a signal must still stop what has been started by then.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _exit_on_signal)
     ensure_port_is_free(settings.host, settings.port)
     with _open_database(settings) as url:
         if settings.is_embedded and (found := migrate(read_database_url(url))) is not SchemaState.CURRENT:

@@ -228,6 +228,7 @@ def test_name_of_an_unknown_member_is_cut(service: Service, tasks: str) -> None:
         pytest.param("%00canary=1", None, id="row 43, unknown and odd"),
         pytest.param("x" * 5000 + "=1", "x" * 100, id="row 43, unknown and long"),
         pytest.param("user_id=canary", "user_id", id="row 43, of the path"),
+        pytest.param("status=all&status=all", "status", id="row 44, repeated"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -389,10 +390,34 @@ def test_any_text_comes_back_byte_for_byte(service: Service, owner: str, text: s
 
 def test_text_at_its_limit_is_taken(service: Service, owner: str) -> None:
     """Rows 38 and 39: limits count code points, after trimming."""
-    response = service.client.post(f"/api/{owner}/tasks", json={"title": "  " + "\U0001f600" * 255 + "\u3000"})
+    padded = {"title": "  " + "\U0001f600" * 255 + "\u3000"}
 
-    assert response.status_code == 201
-    assert response.json()["title"] == "\U0001f600" * 255
+    created = service.client.post(f"/api/{owner}/tasks", json=padded)
+    changed = service.client.patch(created.json()["url"], json=padded)
+
+    assert (created.status_code, changed.status_code) == (201, 200)
+    assert created.json()["title"] == "\U0001f600" * 255
+    assert changed.json() == created.json()
+
+
+def test_null_clears_what_may_be_empty(service: Service, owner: str) -> None:
+    """Row 41: and is not the same as leaving the member out."""
+    created = service.client.post(f"/api/{owner}/tasks", json={"title": "A task", "description": "Some"}).json()
+
+    assert service.client.patch(created["url"], json={"description": None}).json()["description"] is None
+
+
+def test_members_set_by_the_service_change_nothing(service: Service, owner: str) -> None:
+    """Row 42: clients send back what they read."""
+    forged = {"id": str(uuid4()), "created_at": "x", "completed_at": 1, "version": -1, "url": None, "user_id": owner}
+
+    created = service.client.post(f"/api/{owner}/tasks", json={"title": "A task", **forged})
+    changed = service.client.put(created.json()["url"], json={**created.json(), "version": 7, "updated_at": None})
+
+    assert created.status_code == 201
+    assert (created.json()["version"], created.json()["completed_at"]) == (1, None)
+    assert created.json()["id"] != forged["id"]
+    assert changed.json() == created.json()
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE tasks; --", "%", "_", "\\", "$1", "%(owner)s", ":owner"])
@@ -402,6 +427,19 @@ def test_metacharacters_of_sql_are_text(service: Service, owner: str, text: str)
 
     assert (created["title"], created["tags"]) == (text, [text])
     assert [task["id"] for task in service.client.get(f"/api/{owner}/tasks").json()] == [created["id"]]
+
+
+@pytest.mark.parametrize("if_match", ['"1"', '"7"', "*"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_condition_on_another_user_s_task_is_404(service: Service, tasks: str, method: str, if_match: str) -> None:
+    """Row 48: a condition tells no more than the id does."""
+    created = service.client.post(f"{tasks.replace('user-', 'other-')}", json={"title": "A task"}).json()
+
+    response = service.client.request(
+        method, f"{tasks}/{created['id']}", content=b"{}", headers={**JSON, "If-Match": if_match}
+    )
+
+    assert_problem(response, 404)
 
 
 @pytest.mark.parametrize("body", [{}, {"title": "A task"}, {"title": " A task ", "completed": False}])
