@@ -3,12 +3,11 @@
 Nothing here names a method or a statement of the store: what is added later is covered without a change.
 """
 
-import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx2
 import psycopg
@@ -16,48 +15,28 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
+from tests.arguments import METHODS, make_calls, takes_id
 from tests.service import running_service
 from tests.support import make_database
 from tests.wire import Relay, count_round_trips
 
 from todo.database.store import TaskStore
-from todo.errors import TaskNotFound
-from todo.models import Owner, TaskCreate, TaskUpdate
-
-METHODS = [name for name, _ in inspect.getmembers(TaskStore, inspect.iscoroutinefunction) if not name.startswith("_")]
-
-# What a method is called with, by the type that it asks for.
-ARGUMENTS: dict[Any, Callable[[], object]] = {
-    TaskCreate: lambda: TaskCreate(title="A stranger's"),
-    TaskUpdate: lambda: TaskUpdate(title="Taken", completed=True),
-    bool: lambda: True,
-}
-
-
-def call(store: TaskStore, method: str, task_id: UUID) -> Coroutine[Any, Any, object]:
-    """Call a method with arguments made from its signature."""
-    function = getattr(store, method)
-    parameters = inspect.signature(function).parameters.values()
-    given = {each.name: task_id if each.annotation is UUID else ARGUMENTS[each.annotation]() for each in parameters}
-    called: Coroutine[Any, Any, object] = function(**given)
-    return called
+from todo.errors import TaskNotFound, TodoError
+from todo.models import Owner, TaskCreate
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_no_method_reaches_another_owner_s_task(store: TaskStore, stranger: TaskStore, method: str) -> None:
     """With the id of another's task, it finds none; without an id, it shows none; the task stays as it is."""
     task = await store.add(TaskCreate(title="Mine"))
-    takes_id = UUID in [each.annotation for each in inspect.signature(getattr(TaskStore, method)).parameters.values()]
 
-    outcome: object = None
-    if takes_id:
-        with pytest.raises(TaskNotFound):
-            await call(stranger, method, task.id)
-    else:
-        outcome = await call(stranger, method, task.id)
-
-    assert str(task.id) not in str(outcome)
-    assert await store.page() == [task]
+    for call in make_calls(method, task.id):
+        if takes_id(method):
+            with pytest.raises(TaskNotFound):
+                await call(stranger)
+        else:
+            assert str(task.id) not in str(await call(stranger))
+    assert await store.get(task.id) == task
 
 
 @pytest.fixture
@@ -78,13 +57,13 @@ async def capture_statements(relay: Relay, owner: Owner) -> dict[str, set[str]]:
     database = make_database(relay.url, pool_size=1)
     await database.ping()
     store = TaskStore(database, owner)
-    sent = {}
+    sent: dict[str, set[str]] = {method: set() for method in METHODS}
     for method in METHODS:
-        task = await store.add(TaskCreate(title="A task"))
-        relay.reset()
-        with suppress(TaskNotFound):
-            await call(store, method, task.id)
-        sent[method] = {statement for statement in relay.statements if "tasks" in statement}
+        for call in make_calls(method, (await store.add(TaskCreate(title="A task"))).id):
+            relay.reset()
+            with suppress(TodoError):
+                await call(store)
+            sent[method] |= {statement for statement in relay.statements if "tasks" in statement}
     await database.close()
     return sent
 

@@ -1,0 +1,40 @@
+"""What the store's methods are called with where a test calls all of them: examples by the type that is asked for."""
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from todo.database.store import TaskStore
+from todo.models import TaskCreate, TaskUpdate
+
+METHODS = [name for name, _ in inspect.getmembers(TaskStore, inspect.iscoroutinefunction) if not name.startswith("_")]
+
+# A type of a new method's is one line here. The examples of one position belong together: a call takes from each type
+# the one of its own number, and the last where there are fewer.
+EXAMPLES: dict[Any, Sequence[object]] = {
+    TaskCreate: [TaskCreate(title="A stranger's")],
+    TaskUpdate: [TaskUpdate(title="Taken", completed=True)],
+    bool: [True],
+}
+
+Call = Callable[[TaskStore], Coroutine[Any, Any, object]]
+
+
+def takes_id(method: str) -> bool:
+    """Whether a method names a task."""
+    return UUID in [each.annotation for each in _read_parameters(method)]
+
+
+def make_calls(method: str, task_id: UUID) -> Iterator[Call]:
+    """Every way in which a method is called, its arguments made from its signature."""
+    examples = {each.name: EXAMPLES.get(each.annotation, [task_id]) for each in _read_parameters(method)}
+    for each in _read_parameters(method):
+        assert each.annotation in (UUID, *EXAMPLES), f"{method} takes a type without an example: {each.annotation}"
+    for number in range(max(map(len, examples.values()), default=1)):
+        given = {name: values[min(number, len(values) - 1)] for name, values in examples.items()}
+        yield lambda store, given=given: getattr(store, method)(**given)  # type: ignore[misc]  # bound now, not later
+
+
+def _read_parameters(method: str) -> list[inspect.Parameter]:
+    return list(inspect.signature(getattr(TaskStore, method)).parameters.values())[1:]
