@@ -2,17 +2,45 @@
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from todo.database.store import TaskStore
-from todo.models import TaskCreate, TaskUpdate
+from todo.models import Position, SortKey, TaskCreate, TaskQuery, TaskUpdate
 
 METHODS = [name for name, _ in inspect.getmembers(TaskStore, inspect.iscoroutinefunction) if not name.startswith("_")]
+
+SORT_VALUES: dict[SortKey, list[object]] = {
+    "created_at": [datetime.now(UTC)],
+    "updated_at": [datetime.now(UTC)],
+    "title": ["A title"],
+    "due_at": [datetime.now(UTC), None],
+    "priority": ["medium", None],
+    "order": [0, None],
+}
+FILTERS: list[dict[str, object]] = [
+    {},
+    {"status": "pending"},
+    {"q": "a"},
+    {"tag": ["shop", "home"]},
+    {"priority": ["low", "high"]},
+    {"due_before": "2030-01-01T00:00:00Z", "due_after": "2020-01-01T00:00:00Z"},
+]
+# Every kind of first page and of later page that there is, each with every filter.
+LISTS = [
+    (TaskQuery.model_validate({**filters, "sort": direction + key}), position)
+    for filters in FILTERS
+    for key, values in SORT_VALUES.items()
+    for direction in ("", "-")
+    for position in (None, *(Position(value, UUID(int=0)) for value in values))
+]
 
 # A type of a new method's is one line here. The examples of one position belong together: a call takes from each type
 # the one of its own number, and the last where there are fewer.
 EXAMPLES: dict[Any, Sequence[object]] = {
+    TaskQuery: [query for query, _ in LISTS],
+    Position | None: [position for _, position in LISTS],
     TaskCreate: [TaskCreate(title="A stranger's")],
     TaskUpdate: [TaskUpdate(title="Taken", completed=True)],
     bool: [True],

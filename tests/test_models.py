@@ -32,6 +32,7 @@ from todo.models import (
     TaskCompletion,
     TaskCreate,
     TaskPublic,
+    TaskQuery,
     TaskUpdate,
 )
 
@@ -538,4 +539,4 @@ async def test_what_the_validators_take_is_stored_and_read_back(database: Databa
 
     assert added.model_dump(include=WRITABLE) == task.model_dump(include=WRITABLE)
     assert await store.get(added.id) == added
-    assert await store.page() == [added]
+    assert (await store.page(TaskQuery())).tasks == [added]

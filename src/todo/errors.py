@@ -2,6 +2,7 @@
 
 TodoError                      answered to the caller as a problem document
 ├── MalformedRequest           400
+├── InvalidCursor              400
 ├── NoSuchResource             404
 ├── TaskNotFound               404
 ├── MethodNotAllowed           405
@@ -65,6 +66,15 @@ class MalformedRequest(TodoError):
     title = "Malformed request"
     status = 400
     detail = "The body is not valid JSON."
+
+
+class InvalidCursor(TodoError):
+    """The cursor was damaged, or given out for another list."""
+
+    code = "invalid-cursor"
+    title = "Invalid cursor"
+    status = 400
+    detail = "The cursor does not belong to this list; begin again without it."
 
 
 class NoSuchResource(TodoError):

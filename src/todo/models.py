@@ -5,8 +5,9 @@ runs SQL.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NewType, get_args
+from typing import Annotated, Any, Literal, NamedTuple, NewType, cast, get_args
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, WithJsonSchema, model_validator
@@ -38,6 +39,8 @@ TAG_LENGTH = 50
 ORDER_RANGE = (-(2**31), 2**31 - 1)
 DUE_AT_RANGE = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
 IDEMPOTENCY_KEY_LENGTH = 255
+SEARCH_LENGTH = 255
+PAGE_LENGTH = 1000
 
 # What counts as blank at either end of a text: Unicode's White_Space, the four separators that Python adds to it
 # (U+001C to U+001F) and the characters without width. Spelt out, because `\s` and `str.strip()` disagree.
@@ -51,6 +54,13 @@ Owner = NewType("Owner", str)
 
 Priority = Literal["low", "medium", "high"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+
+Status = Literal["all", "pending", "completed"]
+SortKey = Literal["created_at", "updated_at", "title", "due_at", "priority", "order"]
+Sort = Literal[
+    "created_at", "updated_at", "title", "due_at", "priority", "order",
+    "-created_at", "-updated_at", "-title", "-due_at", "-priority", "-order",
+]  # fmt: skip
 
 # RFC 3339, section 5.6: `datetime.fromisoformat` reads much more than that, dates without a time included.
 _RFC3339 = re.compile(
@@ -87,8 +97,19 @@ def _read_integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _read_digits(value: object) -> object:
+    # Pydantic reads " 1", "+1", "1_0" and "1.0" as well.
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
+        raise ValueError("must be written in digits")
+    return value
+
+
 def _drop_repeats(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
+
+
+def _sort_values(values: Sequence[str]) -> list[str]:
+    return sorted(set(values))
 
 
 def _publish(length: int, *, is_trimmed: bool) -> WithJsonSchema:
@@ -101,6 +122,7 @@ def _publish(length: int, *, is_trimmed: bool) -> WithJsonSchema:
 
 _storable = AfterValidator(_refuse_unstorable)
 _trimmed = BeforeValidator(_trim)
+StorableText = Annotated[str, Strict(), _storable]
 Title = Annotated[
     str,
     Strict(),
@@ -309,3 +331,37 @@ class TaskCompletion(SQLModel):
     model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel's own type only adds keys
 
     completed: Completed = _OMITTED
+
+
+class TaskQuery(SQLModel):
+    """Which tasks a list has, in what order, and from where on."""
+
+    model_config = ConfigDict(frozen=True)  # type: ignore[assignment]  # SQLModel's own type only adds keys
+
+    status: Status = "all"
+    q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH)] = Limits(
+        default="", description="Part of the title or the description, in any case."
+    )
+    tag: Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_sort_values)] = Limits(
+        default=[], description="All of these tags."
+    )
+    priority: Annotated[list[Priority], AfterValidator(_sort_values)] = Limits(
+        default=[], description="Any of these priorities."
+    )
+    due_before: DueAt | None = Limits(default=None, description="Due earlier than this.")
+    due_after: DueAt | None = Limits(default=None, description="Due then or later.")
+    sort: Sort = Limits(default="-created_at", description="Tasks without a value come last, in either direction.")
+    limit: Annotated[int, BeforeValidator(_read_digits)] = Limits(default=PAGE_LENGTH, ge=1, le=PAGE_LENGTH)
+    cursor: str | None = Limits(default=None, description="Where to go on, as the page before says.")
+
+    @property
+    def sort_key(self) -> SortKey:
+        """What the tasks are sorted by, whatever the direction."""
+        return cast("SortKey", self.sort.removeprefix("-"))  # the type knows every string, but not how they are related
+
+
+class Position(NamedTuple):
+    """A place in a list: that of the task with this id and this value of what the list is sorted by."""
+
+    value: object
+    id: UUID

@@ -9,6 +9,7 @@ from tests.service import running_service
 
 ROOT = Path(__file__).parents[2]
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 CHECKS = "tests.conformance.openapi_checks"
 # How many examples of each operation; `make fuzz` asks for more.
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "20")
@@ -21,7 +22,14 @@ def test_generated_requests_find_nothing(shared_dir: Path) -> None:
     with running_service("--data-dir", str(shared_dir / "openapi")) as service:
         result = subprocess.run(
             [
-                *(SCHEMATHESIS, "--no-color", "run", f"{str(service.client.base_url).rstrip('/')}/openapi.json"),
+                *(
+                    SCHEMATHESIS,
+                    "--no-color",
+                    "--config-file",
+                    CONFIGURATION,
+                    "run",
+                    f"{str(service.client.base_url).rstrip('/')}/openapi.json",
+                ),
                 *("-n", EXAMPLES, "--seed", SEED, "--generation-database", "none", "-w", "1"),
                 *("--phases", "examples,coverage,fuzzing,stateful"),
                 *("--continue-on-failure", "--request-timeout", "5"),

@@ -16,7 +16,7 @@ from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.errors import DatabaseUnavailable, DeadlineExceeded, StatementFailed
-from todo.models import Owner, TaskCreate
+from todo.models import Owner, TaskCreate, TaskQuery
 
 CANARY = "canary-hunter2"
 NOWHERE = "postgresql://todo@127.0.0.1:1/todo"
@@ -234,7 +234,7 @@ async def test_read_only_database_is_unavailable_for_writes(database_url: str, o
         with expect_within(3, DatabaseUnavailable):
             await store.add(TaskCreate(title="A task"))
 
-        assert await store.page() == []
+        assert (await store.page(TaskQuery())).tasks == []
 
 
 # Mistakes
@@ -281,7 +281,7 @@ async def test_time_zone_of_the_database_does_not_matter(database_url: str, owne
 
         tasks = [await store.add(TaskCreate.model_validate({"title": end, "due_at": end})) for end in ends]
 
-        assert await store.page() == tasks[::-1]
+        assert (await store.page(TaskQuery())).tasks == tasks[::-1]
         assert [json.loads(task.model_dump_json())["due_at"] for task in tasks] == ends
 
 

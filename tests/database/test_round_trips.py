@@ -14,7 +14,7 @@ from tests.wire import Relay, count_round_trips
 from todo.app import create_app
 from todo.database.store import TaskStore
 from todo.errors import TaskNotFound
-from todo.models import Owner, TaskCreate, TaskUpdate
+from todo.models import Owner, Position, TaskCreate, TaskQuery, TaskUpdate
 from todo.settings import Settings
 
 # psycopg prepares a statement the sixth time that a connection runs it, which is one more exchange, once.
@@ -50,14 +50,15 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
     [
         lambda store, _: store.add(TaskCreate(title="A task")),
         lambda store, task_id: store.get(task_id),
-        lambda store, _: store.page(),
+        lambda store, _: store.page(TaskQuery()),
+        lambda store, task_id: store.page(TaskQuery(sort="due_at", q="a"), Position(None, task_id)),
         lambda store, task_id: store.edit(task_id, TaskUpdate(title="Renamed")),
         lambda store, task_id: store.edit(task_id, TaskUpdate()),
         lambda store, task_id: store.toggle(task_id),
         lambda store, task_id: store.set_completed(task_id, completed=True),
         lambda store, task_id: store.remove(task_id),
     ],
-    ids=["add", "get", "page", "edit", "edit of nothing", "toggle", "set_completed", "remove"],
+    ids=["add", "get", "page", "later page", "edit", "edit of nothing", "toggle", "set_completed", "remove"],
 )
 @pytest.mark.parametrize("is_found", [True, False], ids=["found", "absent"])
 async def test_every_operation_is_one_round_trip(
@@ -91,9 +92,16 @@ async def counted_client(relay: Relay) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx2.AsyncClient, tasks_url: str) -> None:
     """From request to response, whatever the outcome."""
+    await counted_client.post(tasks_url, json={"title": "One task"})
     task_url = (await counted_client.post(tasks_url, json={"title": "A task"})).json()["url"]
     absent_url = f"{tasks_url}/{uuid4()}"
-    calls = [("POST", tasks_url, {"title": "Another"}), ("GET", tasks_url, None)] + [
+    first_page = await counted_client.get(tasks_url, params={"limit": 1, "status": "pending"})
+    second_page = first_page.headers["Link"].partition(">")[0].removeprefix("<")
+    calls = [
+        ("POST", tasks_url, {"title": "Another"}),
+        ("GET", tasks_url, None),
+        ("GET", second_page, None),
+    ] + [
         (method, url + suffix, body)
         for url in (task_url, absent_url)
         for method, suffix, body in [
@@ -122,6 +130,8 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
         ("POST", "/api/u/tasks"),
         ("DELETE", "/api/u/tasks"),
         ("OPTIONS", "/api/u/tasks"),
+        ("GET", "/api/u/tasks?sort=id"),
+        ("GET", "/api/u/tasks?cursor=abc"),
         ("GET", "/api/u/tasks/abc"),
         ("GET", "/api/%2e%2e/tasks"),
     ],
@@ -142,10 +152,10 @@ async def test_fresh_connection_costs_little(relay: Relay, owner: Owner) -> None
     database = make_database(relay.url, pool_size=2)
     store = TaskStore(database, owner)
 
-    await store.page()
+    await store.page(TaskQuery())
     assert relay.trips == FIRST_CONNECTION_TRIPS + SCHEMA_TRIPS + 1
     await database.close()
     relay.reset()
-    await store.page()
+    await store.page(TaskQuery())
     assert (relay.trips, relay.connections) == (CONNECTION_TRIPS + 1, 1)
     await database.close()

@@ -27,7 +27,7 @@ from todo.database.schema import SchemaState, compare_revision, make_config, mig
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.errors import BrokenEnvironment, SchemaOutdated
-from todo.models import Owner, TaskCreate
+from todo.models import Owner, TaskCreate, TaskQuery
 from todo.settings import Settings
 
 PATIENCE = 30
@@ -416,7 +416,7 @@ async def test_service_says_once_that_it_waits_for_a_migration_and_recovers(
     async with open_database(empty_url) as database:
         store = TaskStore(database, owner)
 
-        calls = [store.page() for _ in range(5)]
+        calls = [store.page(TaskQuery()) for _ in range(5)]
         outcomes = await asyncio.gather(*calls, database.ping(), return_exceptions=True)
         for _ in range(3):
             with pytest.raises(SchemaOutdated):
@@ -430,7 +430,7 @@ async def test_service_says_once_that_it_waits_for_a_migration_and_recovers(
         migrate(read_database_url(empty_url))
 
         task = await store.add(TaskCreate(title="A task"))
-        assert await store.page() == [task]
+        assert (await store.page(TaskQuery())).tasks == [task]
         assert database.is_ready
         assert len(list_lines(caplog, logging.WARNING)) == 1
 
@@ -455,7 +455,7 @@ async def test_schema_that_goes_under_a_running_service_is_said_once(
 
         for _ in range(3):
             with pytest.raises(SchemaOutdated):
-                await store.page()
+                await store.page(TaskQuery())
 
         assert not database.is_ready
         assert len(list_lines(caplog, logging.WARNING)) == 1
@@ -472,7 +472,7 @@ async def test_newer_schema_is_served_with_one_warning(
 
         task = await store.add(TaskCreate(title="A task"))
 
-        assert await store.page() == [task]
+        assert (await store.page(TaskQuery())).tasks == [task]
         assert database.is_ready
         assert len(list_lines(caplog, logging.WARNING)) == 1
         assert list_lines(caplog, logging.ERROR) == []
@@ -486,10 +486,10 @@ async def test_revision_is_read_once(migrated_url: str, owner: Owner, changes: l
     execute(migrated_url, *changes)
     async with open_database(migrated_url) as database:
         store = TaskStore(database, owner)
-        assert await store.page() == []
+        assert (await store.page(TaskQuery())).tasks == []
         execute(migrated_url, "DROP TABLE alembic_version")
 
-        assert await store.page() == []
+        assert (await store.page(TaskQuery())).tasks == []
 
 
 async def test_client_is_told_to_come_back_and_is_served_once_migrated(empty_url: str, tasks_url: str) -> None:

@@ -5,9 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from todo.database.store import PAGE_LENGTH, TaskStore
+from todo.database.store import TaskStore
 from todo.errors import TaskNotFound
-from todo.models import TaskCreate, TaskUpdate
+from todo.models import PAGE_LENGTH, TaskCreate, TaskQuery, TaskUpdate
 
 TOGGLES = 200
 
@@ -78,10 +78,10 @@ async def test_page_is_bounded(store: TaskStore) -> None:
     oldest = await store.add(TaskCreate(title="The oldest"))
     await asyncio.gather(*(add_some(PAGE_LENGTH // 10) for _ in range(10)))
 
-    page = await store.page()
+    page = await store.page(TaskQuery())
 
-    assert len(page) == PAGE_LENGTH
-    assert oldest.id not in {task.id for task in page}
+    assert len(page.tasks) == PAGE_LENGTH
+    assert oldest.id not in {task.id for task in page.tasks}
 
 
 async def test_absent_task_is_not_found_by_any_method(store: TaskStore) -> None:

@@ -228,7 +228,6 @@ def test_name_of_an_unknown_member_is_cut(service: Service, tasks: str) -> None:
         pytest.param("%00canary=1", None, id="row 43, unknown and odd"),
         pytest.param("x" * 5000 + "=1", "x" * 100, id="row 43, unknown and long"),
         pytest.param("user_id=canary", "user_id", id="row 43, of the path"),
-        pytest.param("status=all&status=all", "status", id="row 44, repeated"),
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -7,12 +7,15 @@ ways. Here such a body is refused.
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from email.message import Message
-from typing import Any
+from typing import Any, get_origin
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from todo.errors import (
@@ -37,10 +40,10 @@ class StrictRoute(APIRoute):
         """Wrap the handler that FastAPI makes."""
         handle = super().get_route_handler()
         takes_body = self.body_field is not None
-        known = {field.alias for field in self.dependant.query_params}
+        parameters = dict(_find_parameters(self.dependant))
 
         async def handle_strictly(request: Request) -> Response:
-            _check_parameters(request, known)
+            _check_parameters(request, parameters)
             return await handle(await _read_request(request) if takes_body else request)
 
         return handle_strictly
@@ -73,17 +76,32 @@ def parse_json(body: bytes) -> object:
         raise MalformedRequest from None
 
 
-def _check_parameters(request: Request, known: set[str]) -> None:
+def _find_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Yield the name of every query parameter, and whether it may be repeated."""
+    for field in dependant.query_params:
+        declared = field.field_info.annotation
+        if isinstance(declared, type) and issubclass(declared, BaseModel):
+            yield from ((name, get_origin(info.annotation) is list) for name, info in declared.model_fields.items())
+        else:
+            yield field.alias, get_origin(declared) is list
+
+
+def _check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode()
+    except UnicodeDecodeError:
+        raise MalformedRequest("The query is not text in UTF-8.") from None
     seen: set[str] = set()
-    faults: list[Fault] = []
     for name, _ in request.query_params.multi_items():
-        if name not in known:
-            faults.append(Fault(place="parameter", name=name[:NAME_LENGTH], detail="is not known here"))
-        elif name in seen:
-            faults.append(Fault(place="parameter", name=name, detail="must not be repeated"))
+        if name not in repeatable:
+            raise _make_parameter_fault(name, "is not known here")
+        if name in seen and not repeatable[name]:
+            raise _make_parameter_fault(name, "must not be repeated")
         seen.add(name)
-    if faults:
-        raise InvalidInput(faults[:1])
+
+
+def _make_parameter_fault(name: str, detail: str) -> InvalidInput:
+    return InvalidInput([Fault(place="parameter", name=name[:NAME_LENGTH], detail=detail)])
 
 
 async def _read_request(request: Request) -> Request:

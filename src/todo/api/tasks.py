@@ -1,15 +1,17 @@
 """The routes of a user's tasks. Each handler reads the request, calls one method of the store, and answers."""
 
-from urllib.parse import quote
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
+from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import TaskId, Tasks
 from todo.api.problems import document
 from todo.api.requests import StrictRoute
 from todo.errors import Fault, InvalidInput
-from todo.models import TaskCompletion, TaskCreate, TaskPublic, TaskUpdate
+from todo.models import Owner, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TaskUpdate
 
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
@@ -18,6 +20,13 @@ router = APIRouter(
     responses=document(400, 404, 422, 500, 503, 504),
 )
 
+LIST_RESPONSE: dict[int | str, dict[str, Any]] = {  # FastAPI's type
+    200: {
+        "headers": {
+            "Link": {"description": 'The next page, with `rel="next"`, if there is one.', "schema": {"type": "string"}}
+        }
+    }
+}
 FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
 
@@ -32,13 +41,17 @@ async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Respo
     return response
 
 
-@router.get("", response_model=list[TaskPublic])
-async def list_tasks(request: Request, tasks: Tasks) -> Response:
-    """List the user's tasks, the newest first, at most 1000."""
-    page = await tasks.page()
-    for task in page:
+@router.get("", response_model=list[TaskPublic], responses=LIST_RESPONSE)
+async def list_tasks(request: Request, tasks: Tasks, query: Annotated[TaskQuery, Query()]) -> Response:
+    """List the user's tasks, the newest first unless asked otherwise; `Link` leads to the next page."""
+    after = None if query.cursor is None else read_cursor(tasks.owner, query, query.cursor)
+    page = await tasks.page(query, after)
+    for task in page.tasks:
         task.url = _make_url(request, task)
-    return Response(_task_list.dump_json(page), media_type="application/json")
+    response = Response(_task_list.dump_json(page.tasks), media_type="application/json")
+    if page.end:
+        response.headers["Link"] = _link_next(request, tasks.owner, make_cursor(tasks.owner, query, page.end))
+    return response
 
 
 @router.get("/{task_id}", response_model=TaskPublic)
@@ -86,8 +99,18 @@ def _answer(request: Request, task: TaskPublic, status: int = 200) -> Response:
 
 
 def _make_url(request: Request, task: TaskPublic) -> str:
+    return f"{_make_list_url(request, task.user_id)}/{task.id}"
+
+
+def _make_list_url(request: Request, user_id: str) -> str:
     base = request.state.public_url or str(request.base_url).rstrip("/")
-    return f"{base}/api/{quote(task.user_id, safe='@:+=')}/tasks/{task.id}"
+    return f"{base}/api/{quote(user_id, safe='@:+=')}/tasks"
+
+
+def _link_next(request: Request, owner: Owner, cursor: str) -> str:
+    # RFC 8288, with the parameters of this request
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f'<{_make_list_url(request, owner)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
 def _refuse_other_user(request: Request, user_id: str | None) -> None:

@@ -5,17 +5,24 @@ nothing between the two for a concurrent request to change.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from operator import gt, lt
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     Boolean,
     Integer,
+    Text,
     and_,
+    any_,
+    asc,
     bindparam,
     case,
     cast,
+    collate,
     delete,
+    desc,
     func,
     insert,
     inspect,
@@ -23,16 +30,18 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ColumnElement, Executable
 from uuid_utils.compat import uuid7
 
 from todo.database.engine import Database
 from todo.errors import TaskNotFound
-from todo.models import Owner, Task, TaskCreate, TaskPublic, TaskUpdate
+from todo.models import Owner, Position, Sort, Task, TaskCreate, TaskPublic, TaskQuery, TaskUpdate
 
-PAGE_LENGTH = 1000
+LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
 
 _COLUMNS = inspect(Task).columns
 # The writable and the public columns are read off the models, so that a new field is no change here.
@@ -78,7 +87,6 @@ _ADD = (
     .returning(*_PUBLIC)
 )
 _GET = select(*_PUBLIC).where(_THIS)
-_PAGE = select(*_PUBLIC).where(_MINE).order_by(_COLUMNS.created_at.desc(), _COLUMNS.id.desc()).limit(bindparam("limit"))
 _EDIT = _change(
     {name: case((bindparam(f"set_{name}", type_=Boolean), _value(name)), else_=_COLUMNS[name]) for name in _WRITABLE}
 )
@@ -87,12 +95,70 @@ _TOGGLE = _change({"completed": not_(_COLUMNS.completed)})
 _REMOVE = delete(Task).where(_THIS).returning(_COLUMNS.id)
 
 
+_Start = Literal["first", "value", "null"]  # of a page: the first task, or that after a value or after a null
+
+
+def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    # Not LIKE, in which `%`, `_` and `\\` would have to be escaped.
+    return func.strpos(func.lower(column), func.lower(bindparam("q", type_=Text))) > 0
+
+
+_FILTERS: Mapping[str, ColumnElement[bool]] = {
+    "status": _COLUMNS.completed == (bindparam("status", type_=Text) == "completed"),
+    "q": or_(_contains(_COLUMNS.title), _contains(_COLUMNS.description)),
+    "tag": _COLUMNS.tags.contains(bindparam("tag", type_=_COLUMNS.tags.type)),
+    "priority": _COLUMNS.priority == any_(bindparam("priority", type_=ARRAY(_COLUMNS.priority.type))),
+    "due_before": _COLUMNS.due_at < bindparam("due_before", type_=_COLUMNS.due_at.type),
+    "due_after": _COLUMNS.due_at >= bindparam("due_after", type_=_COLUMNS.due_at.type),
+}
+
+
+def _sort_key(name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return what a column is sorted by: titles without regard to case, and not by the locale of a server."""
+    return collate(func.lower(value), "C") if name == "title" else value
+
+
+class _ListShape(NamedTuple):
+    """What one list's statement says and another's does not; two of one shape differ in parameters alone."""
+
+    sort: Sort
+    filters: frozenset[str]
+    start: _Start
+
+
+@lru_cache(LIST_STATEMENTS)
+def _list(shape: _ListShape) -> Executable:
+    """Select a page that begins after a position: one that begins after a count shifts with every insert and delete."""
+    turn, is_past = (desc, lt) if shape.sort.startswith("-") else (asc, gt)
+    name = shape.sort.removeprefix("-")
+    column, id_ = _COLUMNS[name], _COLUMNS.id
+    after_value, after_id = bindparam("after_value", type_=column.type), bindparam("after_id", type_=id_.type)
+    key, after_key = _sort_key(name, column), _sort_key(name, after_value)
+    conditions = [_MINE, *(_FILTERS[name] for name in sorted(shape.filters))]
+    if shape.start == "value":
+        # A comparison with null is never true, so the tasks without a value have to be asked for.
+        is_after = is_past(tuple_(key, id_), tuple_(after_key, after_id))
+        conditions.append(or_(is_after, key.is_(None)) if column.nullable else is_after)
+    elif shape.start == "null":
+        conditions.append(and_(key.is_(None), is_past(id_, after_id)))
+    # Nulls are said to be last only where there are any: the index of the default list is not sorted in that way.
+    ordered = turn(key).nulls_last() if column.nullable else turn(key)
+    return select(*_PUBLIC).where(*conditions).order_by(ordered, turn(id_)).limit(bindparam("limit", type_=Integer))
+
+
+class Page(NamedTuple):
+    """A part of a list, and the place after which it goes on, if it does."""
+
+    tasks: list[TaskPublic]
+    end: Position | None
+
+
 class TaskStore:
     """The tasks of one owner. Methods that name a task raise TaskNotFound when the owner has none of that id."""
 
     def __init__(self, database: Database, owner: Owner) -> None:
         self._database = database
-        self._owner = owner
+        self.owner = owner
 
     async def add(self, task: TaskCreate) -> TaskPublic:
         """Add a task."""
@@ -102,10 +168,17 @@ class TaskStore:
         """Read one task."""
         return await self._one(_GET, task_id)
 
-    async def page(self) -> list[TaskPublic]:
-        """Read the newest tasks, newest first, at most PAGE_LENGTH of them."""
-        rows = await self._database.run(_PAGE, {"owner": self._owner, "limit": PAGE_LENGTH})
-        return [TaskPublic.model_validate(row._asdict()) for row in rows]
+    async def page(self, query: TaskQuery, after: Position | None = None) -> Page:
+        """Read the tasks that a query asks for, after a position, at most its limit of them."""
+        filters = query.model_dump(include=set(_FILTERS), exclude_defaults=True)
+        parameters = {"owner": self.owner, "limit": query.limit + 1, **filters}  # one more: is there a next page?
+        if after:
+            parameters |= {"after_value": after.value, "after_id": after.id}
+        start: _Start = "first" if not after else "null" if after.value is None else "value"
+        rows = await self._database.run(_list(_ListShape(query.sort, frozenset(filters), start)), parameters)
+        tasks = [TaskPublic.model_validate(row._asdict()) for row in rows[: query.limit]]
+        has_next = len(rows) > query.limit
+        return Page(tasks, Position(getattr(tasks[-1], query.sort_key), tasks[-1].id) if has_next else None)
 
     async def edit(self, task_id: UUID, changes: TaskUpdate) -> TaskPublic:
         """Change the members that were given and leave the others."""
@@ -122,13 +195,13 @@ class TaskStore:
 
     async def remove(self, task_id: UUID) -> None:
         """Delete a task for good."""
-        if not await self._database.run(_REMOVE, {"owner": self._owner, "task_id": task_id}):
+        if not await self._database.run(_REMOVE, {"owner": self.owner, "task_id": task_id}):
             raise TaskNotFound
 
     async def _one(
         self, statement: Executable, task_id: UUID, parameters: Mapping[str, object] | None = None
     ) -> TaskPublic:
-        rows = await self._database.run(statement, {"owner": self._owner, "task_id": task_id, **(parameters or {})})
+        rows = await self._database.run(statement, {"owner": self.owner, "task_id": task_id, **(parameters or {})})
         if not rows:
             raise TaskNotFound
         return TaskPublic.model_validate(rows[0]._asdict())

@@ -1,0 +1,47 @@
+"""Cursors: a place in one list of one owner's, as text for a URL.
+
+A cursor says after which task a list goes on, and carries a checksum over that, the owner, the filters and the sort. It
+is no secret and no permission: one that is forged names another place in the list that its caller may read anyway.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from hashlib import blake2b
+from uuid import UUID
+
+from pydantic import AwareDatetime, TypeAdapter
+
+from todo.errors import InvalidCursor
+from todo.models import Order, Owner, Position, Priority, SortKey, StorableText, TaskQuery
+
+CHECKSUM_BYTES = 12
+
+_positions: Mapping[SortKey, TypeAdapter[tuple[object, UUID]]] = {
+    "created_at": TypeAdapter(tuple[AwareDatetime, UUID]),
+    "updated_at": TypeAdapter(tuple[AwareDatetime, UUID]),
+    "title": TypeAdapter(tuple[StorableText, UUID]),
+    "due_at": TypeAdapter(tuple[AwareDatetime | None, UUID]),
+    "priority": TypeAdapter(tuple[Priority | None, UUID]),
+    "order": TypeAdapter(tuple[Order | None, UUID]),
+}
+
+
+def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
+    """Write a position in the list that `owner` gets for `query`, whatever its limit."""
+    place = _positions[query.sort_key].dump_json(position)
+    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'})}\n".encode()
+    checksum = blake2b(which + place, digest_size=CHECKSUM_BYTES).digest()
+    return urlsafe_b64encode(checksum + place).rstrip(b"=").decode()
+
+
+def read_cursor(owner: Owner, query: TaskQuery, cursor: str) -> Position:
+    """Read the position that a cursor names; raise InvalidCursor unless it was made for this owner and this query."""
+    try:
+        data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        position = Position(*_positions[query.sort_key].validate_json(data[CHECKSUM_BYTES:]))
+    except ValueError:
+        raise InvalidCursor from None
+    # Written again, it is the same to the letter: base64 and JSON can each be written in more than one way.
+    if make_cursor(owner, query, position) != cursor:
+        raise InvalidCursor
+    return position
