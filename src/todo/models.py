@@ -333,6 +333,14 @@ class TaskCompletion(SQLModel):
     completed: Completed = _OMITTED
 
 
+class TasksCompletion(SQLModel):
+    """The body of a completion of many tasks: there is nothing to flip, so it says to what."""
+
+    model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel's own type only adds keys
+
+    completed: Completed
+
+
 class TaskQuery(SQLModel):
     """Which tasks a list has, in what order, and from where on."""
 

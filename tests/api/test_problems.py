@@ -58,7 +58,7 @@ async def test_absent_task_is_404(client: httpx2.AsyncClient, tasks_url: str) ->
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("DELETE", "/api/u/tasks", "GET, HEAD, OPTIONS, POST"),
+        ("PUT", "/api/u/tasks", "DELETE, GET, HEAD, OPTIONS, PATCH, POST"),
         ("POST", f"/api/u/tasks/{uuid4()}", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
         ("GET", f"/api/u/tasks/{uuid4()}/complete", "OPTIONS, PATCH"),
         ("POST", "/health/live", "GET, HEAD, OPTIONS"),

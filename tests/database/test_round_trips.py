@@ -57,8 +57,22 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
         lambda store, task_id: store.toggle(task_id),
         lambda store, task_id: store.set_completed(task_id, completed=True),
         lambda store, task_id: store.remove(task_id),
+        lambda store, _: store.complete_all("pending", completed=True),
+        lambda store, _: store.remove_all("all"),
     ],
-    ids=["add", "get", "page", "later page", "edit", "edit of nothing", "toggle", "set_completed", "remove"],
+    ids=[
+        "add",
+        "get",
+        "page",
+        "later page",
+        "edit",
+        "edit of nothing",
+        "toggle",
+        "set_completed",
+        "remove",
+        "complete_all",
+        "remove_all",
+    ],
 )
 @pytest.mark.parametrize("is_found", [True, False], ids=["found", "absent"])
 async def test_every_operation_is_one_round_trip(
@@ -101,6 +115,8 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
         ("POST", tasks_url, {"title": "Another"}),
         ("GET", tasks_url, None),
         ("GET", second_page, None),
+        ("PATCH", f"{tasks_url}?status=completed", {"completed": False}),
+        ("DELETE", f"{tasks_url}?status=completed", None),
     ] + [
         (method, url + suffix, body)
         for url in (task_url, absent_url)

@@ -10,6 +10,8 @@ from todo.errors import TaskNotFound
 from todo.models import PAGE_LENGTH, TaskCreate, TaskQuery, TaskUpdate
 
 TOGGLES = 200
+BULK_ROUNDS = 60
+BULK_TASKS = 100
 
 
 async def test_concurrent_toggles_end_where_parity_says(store: TaskStore) -> None:
@@ -66,6 +68,29 @@ async def test_edit_that_races_a_removal_never_brings_the_task_back(store: TaskS
         assert not isinstance(edit, BaseException) or isinstance(edit, TaskNotFound)
         with pytest.raises(TaskNotFound):
             await store.get(task.id)
+
+
+async def test_concurrent_bulk_changes_never_deadlock(store: TaskStore) -> None:
+    """Sixty rounds of completing, reopening and deleting the same tasks at once; the counts add up."""
+    for number in range(BULK_ROUNDS):
+        # Toggles between the rounds see to it that the rows do not lie in the order of their ids.
+        tasks = await asyncio.gather(*(store.add(TaskCreate(title="A task")) for _ in range(BULK_TASKS // 10)))
+        await asyncio.gather(*(store.toggle(task.id) for task in tasks[:: number % 3 + 1]))
+
+        await asyncio.gather(
+            store.complete_all("all", completed=True),
+            store.complete_all("all", completed=False),
+            store.complete_all("pending", completed=True),
+            store.complete_all("completed", completed=False),
+            *(store.toggle(task.id) for task in tasks),
+        )
+        if number % 10 == 9:
+            counts = await asyncio.gather(
+                store.remove_all("all"), store.remove_all("completed"), store.complete_all("all", completed=True),
+                store.remove_all("pending"),
+            )  # fmt: skip
+            assert sum(counts) - counts[2] == BULK_TASKS
+            assert (await store.page(TaskQuery())).tasks == []
 
 
 async def test_page_is_bounded(store: TaskStore) -> None:

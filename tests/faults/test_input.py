@@ -313,13 +313,13 @@ def test_probes_need_no_host(service: Service) -> None:
     assert answer.status == 200
 
 
-@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "DELETE", "PROPFIND"])
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PUT", "PROPFIND"])
 def test_method_that_a_path_lacks_is_405(service: Service, tasks: str, method: str) -> None:
     """Row 68: with the complete `Allow`."""
     answer = send_raw(service, f"{method} {tasks} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
 
     assert answer.status == 405
-    assert "allow: get, head, options, post\r\n" in answer.headers + "\r\n"
+    assert "allow: delete, get, head, options, patch, post\r\n" in answer.headers + "\r\n"
 
 
 def test_head_has_the_headers_of_get_and_no_body(service: Service, tasks: str) -> None:

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import TaskId, Tasks
 from todo.api.problems import document
 from todo.api.requests import StrictRoute
 from todo.errors import Fault, InvalidInput
-from todo.models import Owner, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TaskUpdate
+from todo.models import Owner, Status, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TasksCompletion, TaskUpdate
 
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
@@ -29,6 +29,21 @@ LIST_RESPONSE: dict[int | str, dict[str, Any]] = {  # FastAPI's type
 }
 FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
+
+# Required: a client that means one task, and has lost its id, must not reach them all.
+StatusChoice = Annotated[Status, Query(description="Which tasks are meant.")]
+
+
+class Updated(BaseModel):
+    """How many tasks have changed."""
+
+    updated: int
+
+
+class Deleted(BaseModel):
+    """How many tasks are gone."""
+
+    deleted: int
 
 
 @router.post("", status_code=201, response_model=TaskPublic, responses=document(408, 413, 415))
@@ -52,6 +67,18 @@ async def list_tasks(request: Request, tasks: Tasks, query: Annotated[TaskQuery,
     if page.end:
         response.headers["Link"] = _link_next(request, tasks.owner, make_cursor(tasks.owner, query, page.end))
     return response
+
+
+@router.patch("", responses=document(408, 413, 415))
+async def complete_tasks(tasks: Tasks, status: StatusChoice, completion: TasksCompletion) -> Updated:
+    """Complete or reopen every task of a status; those that are so already do not count as updated."""
+    return Updated(updated=await tasks.complete_all(status, completed=completion.completed))
+
+
+@router.delete("")
+async def delete_tasks(tasks: Tasks, status: StatusChoice) -> Deleted:
+    """Delete every task of a status for good."""
+    return Deleted(deleted=await tasks.remove_all(status))
 
 
 @router.get("/{task_id}", response_model=TaskPublic)

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
+    CTE,
     Boolean,
     Integer,
     Text,
@@ -35,11 +36,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ColumnElement, Executable
+from sqlalchemy.sql.dml import ReturningUpdate
 from uuid_utils.compat import uuid7
 
 from todo.database.engine import Database
 from todo.errors import TaskNotFound
-from todo.models import Owner, Position, Sort, Task, TaskCreate, TaskPublic, TaskQuery, TaskUpdate
+from todo.models import Owner, Position, Sort, Status, Task, TaskCreate, TaskPublic, TaskQuery, TaskUpdate
 
 LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
 
@@ -47,6 +49,8 @@ _COLUMNS = inspect(Task).columns
 # The writable and the public columns are read off the models, so that a new field is no change here.
 _WRITABLE = tuple(name for name in TaskCreate.model_fields if name != "user_id")
 _PUBLIC = tuple(_COLUMNS[name] for name in TaskPublic.model_fields if name != "url")
+_STATUS = bindparam("status", type_=Text)
+_IS_OF_STATUS = _COLUMNS.completed == (_STATUS == "completed")  # of the two that a task can have
 _MINE = _COLUMNS.user_id == bindparam("owner")
 _THIS = and_(_MINE, _COLUMNS.id == bindparam("task_id"))
 
@@ -58,22 +62,21 @@ def _value(name: str) -> ColumnElement[Any]:
     return bindparam(f"new_{name}", type_=_COLUMNS[name].type)
 
 
-def _change(values: Mapping[str, ColumnElement[Any]]) -> Executable:
-    """Set `values` on one task; where that changes nothing, its time and version stay, and so does its completion."""
+def _assign(values: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
+    """Add to `values` what follows from them; where they change nothing, time, version and completion stay."""
     is_changed = or_(*(_COLUMNS[name].is_distinct_from(value) for name, value in values.items()))
     is_flipped = _COLUMNS.completed.is_distinct_from(values["completed"])
     flipped_at = case((_COLUMNS.completed, null()), else_=_CLOCK)
-    return (
-        update(Task)
-        .where(_THIS)
-        .values(
-            **values,
-            completed_at=case((is_flipped, flipped_at), else_=_COLUMNS.completed_at),
-            updated_at=case((is_changed, _CLOCK), else_=_COLUMNS.updated_at),
-            version=_COLUMNS.version + cast(is_changed, Integer),
-        )
-        .returning(*_PUBLIC)
-    )
+    return {
+        **values,
+        "completed_at": case((is_flipped, flipped_at), else_=_COLUMNS.completed_at),
+        "updated_at": case((is_changed, _CLOCK), else_=_COLUMNS.updated_at),
+        "version": _COLUMNS.version + cast(is_changed, Integer),
+    }
+
+
+def _change(values: Mapping[str, ColumnElement[Any]]) -> ReturningUpdate[Any]:
+    return update(Task).where(_THIS).values(**_assign(values)).returning(*_PUBLIC)
 
 
 _ADD = (
@@ -94,6 +97,27 @@ _SET_COMPLETED = _change({"completed": _value("completed")})
 _TOGGLE = _change({"completed": not_(_COLUMNS.completed)})
 _REMOVE = delete(Task).where(_THIS).returning(_COLUMNS.id)
 
+_HAS_STATUS = or_(_STATUS == "all", _IS_OF_STATUS)
+
+
+def _choose(condition: ColumnElement[bool]) -> CTE:
+    """Lock the owner's tasks of a status in the order of their ids: in any other, two such statements may deadlock."""
+    return select(_COLUMNS.id).where(_MINE, condition).order_by(_COLUMNS.id).with_for_update().cte("chosen")
+
+
+_UNSETTLED = _choose(and_(_HAS_STATUS, _COLUMNS.completed != _value("completed")))
+_COMPLETE_ALL = select(func.count()).select_from(
+    update(Task)
+    .where(_MINE, _COLUMNS.id == _UNSETTLED.c.id)
+    .values(**_assign({"completed": _value("completed")}))
+    .returning(_COLUMNS.id)
+    .cte("changed")
+)
+_DOOMED = _choose(_HAS_STATUS)
+_REMOVE_ALL = select(func.count()).select_from(
+    delete(Task).where(_MINE, _COLUMNS.id == _DOOMED.c.id).returning(_COLUMNS.id).cte("removed")
+)
+
 
 _Start = Literal["first", "value", "null"]  # of a page: the first task, or that after a value or after a null
 
@@ -104,7 +128,7 @@ def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 _FILTERS: Mapping[str, ColumnElement[bool]] = {
-    "status": _COLUMNS.completed == (bindparam("status", type_=Text) == "completed"),
+    "status": _IS_OF_STATUS,
     "q": or_(_contains(_COLUMNS.title), _contains(_COLUMNS.description)),
     "tag": _COLUMNS.tags.contains(bindparam("tag", type_=_COLUMNS.tags.type)),
     "priority": _COLUMNS.priority == any_(bindparam("priority", type_=ARRAY(_COLUMNS.priority.type))),
@@ -197,6 +221,18 @@ class TaskStore:
         """Delete a task for good."""
         if not await self._database.run(_REMOVE, {"owner": self.owner, "task_id": task_id}):
             raise TaskNotFound
+
+    async def complete_all(self, status: Status, *, completed: bool) -> int:
+        """Complete or reopen every task of a status, and return how many have changed."""
+        return await self._count(_COMPLETE_ALL, {"status": status, "new_completed": completed})
+
+    async def remove_all(self, status: Status) -> int:
+        """Delete every task of a status for good, and return how many there were."""
+        return await self._count(_REMOVE_ALL, {"status": status})
+
+    async def _count(self, statement: Executable, parameters: Mapping[str, object]) -> int:
+        [(count,)] = await self._database.run(statement, {"owner": self.owner, **parameters})
+        return int(count)
 
     async def _one(
         self, statement: Executable, task_id: UUID, parameters: Mapping[str, object] | None = None
