@@ -3,9 +3,11 @@
 TodoError                      answered to the caller as a problem document
 ├── MalformedRequest           400
 ├── InvalidCursor              400
+├── InvalidHeader              400
 ├── NoSuchResource             404
 ├── TaskNotFound               404
 ├── MethodNotAllowed           405
+├── PreconditionFailed         412
 ├── InvalidInput               422
 ├── InternalError              500
 ├── DatabaseUnavailable        503
@@ -46,7 +48,7 @@ class Fault(TypedDict):
 class TodoError(Exception):
     """What a caller is told as a problem document (RFC 9457).
 
-    `code` and `title` are stable; the message is the problem's `detail`.
+    `code` and `title` are stable; the message is the problem's `detail`, and `faults` are its `errors`.
     """
 
     code: ClassVar[str]
@@ -55,8 +57,9 @@ class TodoError(Exception):
     detail: ClassVar[str]
     headers: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, detail: str | None = None) -> None:
+    def __init__(self, detail: str | None = None, *, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail or self.detail)
+        self.faults = faults
 
 
 class MalformedRequest(TodoError):
@@ -75,6 +78,15 @@ class InvalidCursor(TodoError):
     title = "Invalid cursor"
     status = 400
     detail = "The cursor does not belong to this list; begin again without it."
+
+
+class InvalidHeader(TodoError):
+    """A header is not written as its definition says; `faults` says which."""
+
+    code = "invalid-header"
+    title = "Invalid header"
+    status = 400
+    detail = "A header is malformed; `errors` says which."
 
 
 class NoSuchResource(TodoError):
@@ -113,6 +125,15 @@ class BodyTimeout(TodoError):
     detail = "The body took too long to arrive."
 
 
+class PreconditionFailed(TodoError):
+    """The task is not in the version that `If-Match` names."""
+
+    code = "precondition-failed"
+    title = "Precondition failed"
+    status = 412
+    detail = "The task has changed since; read it again."
+
+
 class BodyTooLarge(TodoError):
     """The body is longer than TODO_MAX_BODY_BYTES."""
 
@@ -138,10 +159,6 @@ class InvalidInput(TodoError):
     title = "Invalid input"
     status = 422
     detail = "The request breaks the rules of this API; `errors` says where."
-
-    def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__()
-        self.faults = faults
 
 
 class InternalError(TodoError):

@@ -52,6 +52,8 @@ BLANK = (
 Owner = NewType("Owner", str)
 """A user id that somebody has vouched for: only the dependency of that name in `api` makes one."""
 
+Versions = frozenset[int]
+
 Priority = Literal["low", "medium", "high"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 

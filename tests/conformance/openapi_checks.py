@@ -1,11 +1,22 @@
-"""A check of our own for the generated requests: whatever one user can read, no other can."""
+"""What we add to the generated requests: a check that whatever one user can read, no other can; and a filter."""
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx2
 import schemathesis
+
+from todo.api.headers import PATTERN
+
+CONDITIONS = {"If-Match", "If-None-Match"}
+
+
+@schemathesis.hook
+def filter_case(_: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
+    """Leave out headers that break their pattern: some are generated as if they did not."""
+    return all(re.search(PATTERN, value) for name, value in case.headers.items() if name in CONDITIONS)
 
 
 @schemathesis.check

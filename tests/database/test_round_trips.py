@@ -13,7 +13,7 @@ from tests.wire import Relay, count_round_trips
 
 from todo.app import create_app
 from todo.database.store import TaskStore
-from todo.errors import TaskNotFound
+from todo.errors import PreconditionFailed, TaskNotFound
 from todo.models import Owner, Position, TaskCreate, TaskQuery, TaskUpdate
 from todo.settings import Settings
 
@@ -57,21 +57,15 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
         lambda store, task_id: store.toggle(task_id),
         lambda store, task_id: store.set_completed(task_id, completed=True),
         lambda store, task_id: store.remove(task_id),
+        lambda store, task_id: store.edit(task_id, TaskUpdate(title="Renamed"), frozenset({1})),
+        lambda store, task_id: store.edit(task_id, TaskUpdate(title="Renamed"), frozenset({2})),
+        lambda store, task_id: store.remove(task_id, frozenset({2})),
         lambda store, _: store.complete_all("pending", completed=True),
         lambda store, _: store.remove_all("all"),
     ],
     ids=[
-        "add",
-        "get",
-        "page",
-        "later page",
-        "edit",
-        "edit of nothing",
-        "toggle",
-        "set_completed",
-        "remove",
-        "complete_all",
-        "remove_all",
+        *("add", "get", "page", "later page", "edit", "edit of nothing", "toggle", "set_completed", "remove"),
+        *("edit if it matches", "edit if it does not", "remove if it does not", "complete_all", "remove_all"),
     ],
 )
 @pytest.mark.parametrize("is_found", [True, False], ids=["found", "absent"])
@@ -88,7 +82,7 @@ async def test_every_operation_is_one_round_trip(
     for _ in range(EXECUTIONS):
         task_id = (await store.add(TaskCreate(title="A task"))).id if is_found else uuid4()
         relay.reset()
-        with suppress(TaskNotFound):
+        with suppress(TaskNotFound, PreconditionFailed):
             await call(counted_store, task_id)
         trips.append(relay.trips)
 
@@ -131,9 +125,11 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
         ]
     ]
     for method, url, body in calls:
-        relay.reset()
-        response = await counted_client.request(method, url, json=body)
-        assert relay.trips == 1, (method, url, response.status_code)
+        conditions = [{}] if method in {"GET", "HEAD"} else [{"If-Match": '"0"'}, {}]
+        for headers in conditions:
+            relay.reset()
+            response = await counted_client.request(method, url, json=body, headers=headers)
+            assert relay.trips == 1, (method, url, headers, response.status_code)
 
 
 @pytest.mark.parametrize(

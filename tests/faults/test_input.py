@@ -428,19 +428,6 @@ def test_metacharacters_of_sql_are_text(service: Service, owner: str, text: str)
     assert [task["id"] for task in service.client.get(f"/api/{owner}/tasks").json()] == [created["id"]]
 
 
-@pytest.mark.parametrize("if_match", ['"1"', '"7"', "*"])
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_condition_on_another_user_s_task_is_404(service: Service, tasks: str, method: str, if_match: str) -> None:
-    """Row 48: a condition tells no more than the id does."""
-    created = service.client.post(f"{tasks.replace('user-', 'other-')}", json={"title": "A task"}).json()
-
-    response = service.client.request(
-        method, f"{tasks}/{created['id']}", content=b"{}", headers={**JSON, "If-Match": if_match}
-    )
-
-    assert_problem(response, 404)
-
-
 @pytest.mark.parametrize("body", [{}, {"title": "A task"}, {"title": " A task ", "completed": False}])
 def test_change_that_changes_nothing_leaves_the_version(service: Service, owner: str, body: dict[str, object]) -> None:
     """Row 45."""

@@ -75,7 +75,7 @@ def answer(error: TodoError, request_id: str, headers: dict[str, str] | None = N
         "detail": str(error),
         "request_id": request_id,
     }
-    if isinstance(error, InvalidInput):
+    if error.faults:
         problem["errors"] = [{fault["place"]: fault["name"], "detail": fault["detail"]} for fault in error.faults]
     return Response(
         json.dumps(problem),
@@ -117,7 +117,7 @@ def answer_errors(app: FastAPI, allowed_methods: AllowedMethods) -> None:
 def _read_faults(errors: Sequence[Any]) -> TodoError:
     if any(error["type"] == "json_invalid" for error in errors):
         return MalformedRequest()
-    return InvalidInput([_read_fault(error["loc"], error["msg"]) for error in errors])
+    return InvalidInput(faults=[_read_fault(error["loc"], error["msg"]) for error in errors])
 
 
 def _read_fault(location: tuple[str | int, ...], message: str) -> Fault:

@@ -101,7 +101,7 @@ def _check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
 
 
 def _make_parameter_fault(name: str, detail: str) -> InvalidInput:
-    return InvalidInput([Fault(place="parameter", name=name[:NAME_LENGTH], detail=detail)])
+    return InvalidInput(faults=[Fault(place="parameter", name=name[:NAME_LENGTH], detail=detail)])
 
 
 async def _read_request(request: Request) -> Request:
@@ -111,7 +111,7 @@ async def _read_request(request: Request) -> Request:
     _check_media_type(request)
     value = parse_json(body)
     if not isinstance(value, dict):
-        raise InvalidInput([Fault(place="pointer", name="", detail="must be an object")])
+        raise InvalidInput(faults=[Fault(place="pointer", name="", detail="must be an object")])
     return _JsonRequest(request, body, value)
 
 

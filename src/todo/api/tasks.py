@@ -8,6 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import TaskId, Tasks
+from todo.api.headers import IfMatch, IfNoneMatch, make_etag
 from todo.api.problems import document
 from todo.api.requests import StrictRoute
 from todo.errors import Fault, InvalidInput
@@ -27,6 +28,7 @@ LIST_RESPONSE: dict[int | str, dict[str, Any]] = {  # FastAPI's type
         }
     }
 }
+NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it as it is."}}
 FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
 
@@ -81,37 +83,43 @@ async def delete_tasks(tasks: Tasks, status: StatusChoice) -> Deleted:
     return Deleted(deleted=await tasks.remove_all(status))
 
 
-@router.get("/{task_id}", response_model=TaskPublic)
-async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
-    """Read one task."""
-    return _answer(request, await tasks.get(task_id))
+@router.get("/{task_id}", response_model=TaskPublic, responses=NOT_MODIFIED)
+async def get_task(request: Request, tasks: Tasks, task_id: TaskId, known: IfNoneMatch) -> Response:
+    """Read one task, unless the client has it as it is."""
+    task = await tasks.get(task_id)
+    if known is None or task.version in known:
+        return Response(status_code=304, headers={"ETag": make_etag(task)})
+    return _answer(request, task)
 
 
-@router.put("/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(408, 413, 415))
-@router.patch("/{task_id}", response_model=TaskPublic, responses=document(408, 413, 415))
-async def update_task(request: Request, tasks: Tasks, task_id: TaskId, changes: TaskUpdate) -> Response:
+@router.put("/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(408, 412, 413, 415))
+@router.patch("/{task_id}", response_model=TaskPublic, responses=document(408, 412, 413, 415))
+async def update_task(
+    request: Request, tasks: Tasks, task_id: TaskId, versions: IfMatch, changes: TaskUpdate
+) -> Response:
     """Change the members given; those left out keep their value, with PUT as well."""
     _refuse_other_user(request, changes.user_id)
-    return _answer(request, await tasks.edit(task_id, changes))
+    return _answer(request, await tasks.edit(task_id, changes, versions))
 
 
-@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(408, 413, 415))
+@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(408, 412, 413, 415))
 async def complete_task(
     request: Request,
     tasks: Tasks,
     task_id: TaskId,
+    versions: IfMatch,
     completion: TaskCompletion = FLIP,
 ) -> Response:
     """Flip `completed`, or set it where the body says to what."""
     if not completion.model_fields_set:
-        return _answer(request, await tasks.toggle(task_id))
-    return _answer(request, await tasks.set_completed(task_id, completed=completion.completed))
+        return _answer(request, await tasks.toggle(task_id, versions))
+    return _answer(request, await tasks.set_completed(task_id, versions, completed=completion.completed))
 
 
-@router.delete("/{task_id}", status_code=204)
-async def delete_task(tasks: Tasks, task_id: TaskId) -> Response:
+@router.delete("/{task_id}", status_code=204, responses=document(412))
+async def delete_task(tasks: Tasks, task_id: TaskId, versions: IfMatch) -> Response:
     """Delete a task for good."""
-    await tasks.remove(task_id)
+    await tasks.remove(task_id, versions)
     return Response(status_code=204)
 
 
@@ -120,7 +128,7 @@ def _answer(request: Request, task: TaskPublic, status: int = 200) -> Response:
     return Response(
         task.model_dump_json(),
         status_code=status,
-        headers={"ETag": f'"{task.version}"'},
+        headers={"ETag": make_etag(task)},
         media_type="application/json",
     )
 
@@ -142,4 +150,4 @@ def _link_next(request: Request, owner: Owner, cursor: str) -> str:
 
 def _refuse_other_user(request: Request, user_id: str | None) -> None:
     if user_id is not None and user_id != request.path_params["user_id"]:
-        raise InvalidInput([Fault(place="pointer", name="/user_id", detail="must be the user id of the path")])
+        raise InvalidInput(faults=[Fault(place="pointer", name="/user_id", detail="must be the user id of the path")])

@@ -12,8 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import (
     CTE,
+    BigInteger,
     Boolean,
     Integer,
+    Row,
     Text,
     and_,
     any_,
@@ -31,19 +33,22 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ColumnElement, Executable
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from uuid_utils.compat import uuid7
 
 from todo.database.engine import Database
-from todo.errors import TaskNotFound
-from todo.models import Owner, Position, Sort, Status, Task, TaskCreate, TaskPublic, TaskQuery, TaskUpdate
+from todo.errors import PreconditionFailed, TaskNotFound
+from todo.models import Owner, Position, Sort, Status, Task, TaskCreate, TaskPublic, TaskQuery, TaskUpdate, Versions
 
 LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
+
+NOTHING: Mapping[str, object] = {}
 
 _COLUMNS = inspect(Task).columns
 # The writable and the public columns are read off the models, so that a new field is no change here.
@@ -96,6 +101,21 @@ _EDIT = _change(
 _SET_COMPLETED = _change({"completed": _value("completed")})
 _TOGGLE = _change({"completed": not_(_COLUMNS.completed)})
 _REMOVE = delete(Task).where(_THIS).returning(_COLUMNS.id)
+
+
+def _guard(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Executable:
+    """Let a change of one task happen only in certain versions; a row of nulls says that there is another.
+
+    The task is locked and read as it is then, not as it was when the statement began: one that is deleted meanwhile is
+    not found, and one that is changed meanwhile is in its new version.
+    """
+    current = select(_COLUMNS.id, _COLUMNS.version).where(_THIS).with_for_update().cte("current")
+    versions = bindparam("versions", type_=ARRAY(BigInteger))
+    changed = change.where(_COLUMNS.id == current.c.id, current.c.version == any_(versions)).cte("changed")
+    return select(changed).select_from(current.outerjoin(changed, true()))
+
+
+_GUARDED = {statement: _guard(statement) for statement in (_EDIT, _SET_COMPLETED, _TOGGLE, _REMOVE)}
 
 _HAS_STATUS = or_(_STATUS == "all", _IS_OF_STATUS)
 
@@ -178,7 +198,11 @@ class Page(NamedTuple):
 
 
 class TaskStore:
-    """The tasks of one owner. Methods that name a task raise TaskNotFound when the owner has none of that id."""
+    """The tasks of one owner.
+
+    Methods that name a task raise TaskNotFound when the owner has none of that id, and PreconditionFailed when
+    `versions` are given and the task is in none of them.
+    """
 
     def __init__(self, database: Database, owner: Owner) -> None:
         self._database = database
@@ -186,11 +210,11 @@ class TaskStore:
 
     async def add(self, task: TaskCreate) -> TaskPublic:
         """Add a task."""
-        return await self._one(_ADD, uuid7(), _new_values(task))
+        return _read(await self._one(_ADD, uuid7(), _new_values(task)))
 
     async def get(self, task_id: UUID) -> TaskPublic:
         """Read one task."""
-        return await self._one(_GET, task_id)
+        return _read(await self._one(_GET, task_id))
 
     async def page(self, query: TaskQuery, after: Position | None = None) -> Page:
         """Read the tasks that a query asks for, after a position, at most its limit of them."""
@@ -200,27 +224,26 @@ class TaskStore:
             parameters |= {"after_value": after.value, "after_id": after.id}
         start: _Start = "first" if not after else "null" if after.value is None else "value"
         rows = await self._database.run(_list(_ListShape(query.sort, frozenset(filters), start)), parameters)
-        tasks = [TaskPublic.model_validate(row._asdict()) for row in rows[: query.limit]]
+        tasks = [_read(row) for row in rows[: query.limit]]
         has_next = len(rows) > query.limit
         return Page(tasks, Position(getattr(tasks[-1], query.sort_key), tasks[-1].id) if has_next else None)
 
-    async def edit(self, task_id: UUID, changes: TaskUpdate) -> TaskPublic:
+    async def edit(self, task_id: UUID, changes: TaskUpdate, versions: Versions | None = None) -> TaskPublic:
         """Change the members that were given and leave the others."""
         given = {f"set_{name}": name in changes.model_fields_set for name in _WRITABLE}
-        return await self._one(_EDIT, task_id, _new_values(changes) | given)
+        return _read(await self._change(_EDIT, task_id, versions, _new_values(changes) | given))
 
-    async def toggle(self, task_id: UUID) -> TaskPublic:
+    async def toggle(self, task_id: UUID, versions: Versions | None = None) -> TaskPublic:
         """Complete a pending task, reopen a completed one."""
-        return await self._one(_TOGGLE, task_id)
+        return _read(await self._change(_TOGGLE, task_id, versions))
 
-    async def set_completed(self, task_id: UUID, *, completed: bool) -> TaskPublic:
+    async def set_completed(self, task_id: UUID, versions: Versions | None = None, *, completed: bool) -> TaskPublic:
         """Complete or reopen a task; once more changes nothing."""
-        return await self._one(_SET_COMPLETED, task_id, {"new_completed": completed})
+        return _read(await self._change(_SET_COMPLETED, task_id, versions, {"new_completed": completed}))
 
-    async def remove(self, task_id: UUID) -> None:
+    async def remove(self, task_id: UUID, versions: Versions | None = None) -> None:
         """Delete a task for good."""
-        if not await self._database.run(_REMOVE, {"owner": self.owner, "task_id": task_id}):
-            raise TaskNotFound
+        await self._change(_REMOVE, task_id, versions)
 
     async def complete_all(self, status: Status, *, completed: bool) -> int:
         """Complete or reopen every task of a status, and return how many have changed."""
@@ -234,13 +257,29 @@ class TaskStore:
         [(count,)] = await self._database.run(statement, {"owner": self.owner, **parameters})
         return int(count)
 
-    async def _one(
-        self, statement: Executable, task_id: UUID, parameters: Mapping[str, object] | None = None
-    ) -> TaskPublic:
-        rows = await self._database.run(statement, {"owner": self.owner, "task_id": task_id, **(parameters or {})})
+    async def _change(
+        self,
+        statement: ReturningUpdate[Any] | ReturningDelete[Any],
+        task_id: UUID,
+        versions: Versions | None,
+        values: Mapping[str, object] = NOTHING,
+    ) -> Row[Any]:
+        if versions is None:
+            return await self._one(statement, task_id, values)
+        row = await self._one(_GUARDED[statement], task_id, {"versions": list(versions), **values})
+        if row.id is None:
+            raise PreconditionFailed
+        return row
+
+    async def _one(self, statement: Executable, task_id: UUID, values: Mapping[str, object] = NOTHING) -> Row[Any]:
+        rows = await self._database.run(statement, {"owner": self.owner, "task_id": task_id, **values})
         if not rows:
             raise TaskNotFound
-        return TaskPublic.model_validate(rows[0]._asdict())
+        return rows[0]
+
+
+def _read(row: Row[Any]) -> TaskPublic:
+    return TaskPublic.model_validate(row._asdict())
 
 
 def _new_values(task: TaskCreate | TaskUpdate) -> dict[str, object]:
