@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from todo.database.store import TaskStore
-from todo.models import Position, SortKey, Status, TaskCreate, TaskQuery, TaskUpdate, Versions
+from todo.models import IdempotencyKey, Position, SortKey, Status, TaskCreate, TaskQuery, TaskUpdate, Versions
 
 METHODS = [name for name, _ in inspect.getmembers(TaskStore, inspect.iscoroutinefunction) if not name.startswith("_")]
 
@@ -44,6 +44,7 @@ EXAMPLES: dict[Any, Sequence[object]] = {
     TaskCreate: [TaskCreate(title="A stranger's")],
     TaskUpdate: [TaskUpdate(title="Taken", completed=True)],
     bool: [True],
+    IdempotencyKey: [IdempotencyKey("key")],
     Versions | None: [None, frozenset(), frozenset({1, 2})],
     Status: ["all", "pending", "completed"],
 }

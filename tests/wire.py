@@ -24,6 +24,7 @@ class Relay:
         self.trips = 0
         self.connections = 0
         self.statements: list[str] = []
+        self.is_muted = False  # what the database answers is swallowed
 
     def reset(self) -> None:
         """Count from here."""
@@ -53,11 +54,11 @@ class Relay:
                 self.statements.append(body.split(b"\0")[1].decode())
             writer.write(kind + header + body)
 
-
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass on what the server sends."""
-    while data := await reader.read(65536):
-        writer.write(data)
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what the server sends."""
+        while data := await reader.read(65536):
+            if not self.is_muted:
+                writer.write(data)
 
 
 async def _end_quietly(work: Awaitable[None], writer: asyncio.StreamWriter) -> None:
@@ -90,7 +91,7 @@ async def count_round_trips(url: str) -> AsyncIterator[Relay]:
         server_reader, server_writer = await connect()
         await asyncio.gather(
             _end_quietly(relay.read_requests(reader, server_writer), server_writer),
-            _end_quietly(pass_on(server_reader, writer), writer),
+            _end_quietly(relay.pass_on(server_reader, writer), writer),
         )
 
     async with await asyncio.start_server(handle, "127.0.0.1", 0) as server:

@@ -9,6 +9,7 @@ TodoError                      answered to the caller as a problem document
 ├── MethodNotAllowed           405
 ├── PreconditionFailed         412
 ├── InvalidInput               422
+├── IdempotencyKeyReused       422
 ├── InternalError              500
 ├── DatabaseUnavailable        503
 ├── SchemaOutdated             503
@@ -159,6 +160,15 @@ class InvalidInput(TodoError):
     title = "Invalid input"
     status = 422
     detail = "The request breaks the rules of this API; `errors` says where."
+
+
+class IdempotencyKeyReused(TodoError):
+    """The user has a task that was created under this key with another body."""
+
+    code = "idempotency-key-reused"
+    title = "Idempotency key reused"
+    status = 422
+    detail = "This Idempotency-Key belongs to a task that was created with another body; use a new one."
 
 
 class InternalError(TodoError):

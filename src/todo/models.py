@@ -4,9 +4,11 @@ Every limit is one constant that feeds a validator and a CHECK constraint alike.
 runs SQL.
 """
 
+import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal, NamedTuple, NewType, cast, get_args
 from uuid import UUID
 
@@ -53,6 +55,9 @@ Owner = NewType("Owner", str)
 """A user id that somebody has vouched for: only the dependency of that name in `api` makes one."""
 
 Versions = frozenset[int]
+
+IdempotencyKey = NewType("IdempotencyKey", str)
+"""What a client calls one creation, so that sending it again creates nothing; only `api.headers` makes one."""
 
 Priority = Literal["low", "medium", "high"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
@@ -305,6 +310,15 @@ class TaskCreate(_TaskInput):
     priority: Priority | None = None
     tags: Tags = []
     order: Order | None = None
+
+
+def make_fingerprint(task: TaskCreate) -> bytes:
+    """Digest the members that were sent: two requests with one fingerprint ask for the same task.
+
+    A member that is added to the model one day changes nothing for requests without it.
+    """
+    sent = task.model_dump(mode="json", exclude_unset=True, exclude={"user_id"})
+    return sha256(json.dumps(sent, sort_keys=True).encode()).digest()
 
 
 def _drop_default(schema: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from tests.wire import Relay, count_round_trips
 from todo.app import create_app
 from todo.database.store import TaskStore
 from todo.errors import PreconditionFailed, TaskNotFound
-from todo.models import Owner, Position, TaskCreate, TaskQuery, TaskUpdate
+from todo.models import IdempotencyKey, Owner, Position, TaskCreate, TaskQuery, TaskUpdate
 from todo.settings import Settings
 
 # psycopg prepares a statement the sixth time that a connection runs it, which is one more exchange, once.
@@ -49,6 +49,7 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
     "call",
     [
         lambda store, _: store.add(TaskCreate(title="A task")),
+        lambda store, _: store.add_once(TaskCreate(title="A task"), IdempotencyKey("key")),
         lambda store, task_id: store.get(task_id),
         lambda store, _: store.page(TaskQuery()),
         lambda store, task_id: store.page(TaskQuery(sort="due_at", q="a"), Position(None, task_id)),
@@ -64,7 +65,18 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
         lambda store, _: store.remove_all("all"),
     ],
     ids=[
-        *("add", "get", "page", "later page", "edit", "edit of nothing", "toggle", "set_completed", "remove"),
+        *(
+            "add",
+            "add once",
+            "get",
+            "page",
+            "later page",
+            "edit",
+            "edit of nothing",
+            "toggle",
+            "set_completed",
+            "remove",
+        ),
         *("edit if it matches", "edit if it does not", "remove if it does not", "complete_all", "remove_all"),
     ],
 )
@@ -124,6 +136,10 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
             ("DELETE", "", None),
         ]
     ]
+    for title in ("Once", "Once", "Another body"):
+        relay.reset()
+        response = await counted_client.post(tasks_url, json={"title": title}, headers={"Idempotency-Key": "key"})
+        assert relay.trips == 1, (title, response.status_code)
     for method, url, body in calls:
         conditions = [{}] if method in {"GET", "HEAD"} else [{"If-Match": '"0"'}, {}]
         for headers in conditions:

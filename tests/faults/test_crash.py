@@ -3,14 +3,19 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
+from anyio.from_thread import start_blocking_portal
 from tests.operations import run_six_operations
 from tests.service import Service, running_service
+from tests.wire import count_round_trips
 
 WRITES_BEFORE_KILL = 50
 PATIENCE_SECONDS = 20
@@ -31,6 +36,14 @@ def find_processes(data_dir: Path) -> Iterator[int]:
             continue
         if str(data_dir / "postgres").encode() in command:
             yield int(folder.name)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait for something to become so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def write_until_it_ends(service: Service, acknowledged: list[str], enough: threading.Event) -> None:
@@ -131,3 +144,33 @@ def test_six_operations_with_several_workers(data_dir: Path) -> None:
     """Workers share nothing but the database."""
     with running_service("--data-dir", str(data_dir), "--workers", "2") as service:
         run_six_operations(service.client, "alice")
+
+
+def test_creation_whose_answer_was_lost_is_found_by_its_key(database_url: str, owner: str) -> None:
+    """Row 66: the server is killed between the write and the answer; the retry gives the one task that there is."""
+    tasks_url = f"/api/{owner}/tasks"
+
+    def create(service: Service) -> httpx2.Response:
+        return service.client.post(tasks_url, json={"title": "A task"}, headers={"Idempotency-Key": "key"})
+
+    def is_written() -> bool:
+        with psycopg.connect(database_url) as connection:
+            return bool(connection.execute("SELECT FROM tasks WHERE user_id = %s", [owner]).rowcount)
+
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(count_round_trips(database_url)) as relay,
+        running_service(DATABASE_URL=relay.url) as service,
+        ThreadPoolExecutor() as pool,
+    ):
+        relay.is_muted = True
+        answer = pool.submit(create, service)
+        wait_until(is_written)
+        service.process.kill()
+        with pytest.raises(httpx2.TransportError):
+            answer.result(PATIENCE_SECONDS)
+
+    with running_service(DATABASE_URL=database_url) as service:
+        retry = create(service)
+        assert (retry.status_code, retry.headers["Idempotent-Replayed"]) == (201, "true")
+        assert service.client.get(tasks_url).json() == [retry.json()]

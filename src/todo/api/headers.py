@@ -1,4 +1,4 @@
-"""What the headers of a request mean: conditions (RFC 9110, section 13)."""
+"""What the headers of a request mean: conditions (RFC 9110, section 13), and the key of a creation."""
 
 import re
 from typing import Annotated
@@ -7,20 +7,47 @@ from fastapi import Depends, Header, Request
 from pydantic import WithJsonSchema
 
 from todo.errors import Fault, InvalidHeader
-from todo.models import TaskPublic, Versions
+from todo.models import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, TaskPublic, Versions
 
 # RFC 9110, sections 8.8.3 and 5.6.1; possessive, so that a long header is read once.
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'
 _TAGS = re.compile(rf"[\t ,]*+{_TAG}(?:[\t ]*+,[\t ,]*+{_TAG})*+[\t ,]*+")
 # One that was given out here: a version, which fits into 64 bits, written in the one way.
 _OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{0,17})"', re.ASCII)
-PATTERN = rf"^(\*|{_TAGS.pattern})$".replace("*+", "*").replace(r"\x80-\xff", "")
+# A string of RFC 9651, section 3.3.3, or its content alone.
+_KEY = re.compile(
+    rf"(?P<bare>[!#-~][!-~]{{,{IDEMPOTENCY_KEY_LENGTH - 1}}})"
+    rf'|"(?P<quoted>(?:[!#-\[\]-~]|\\["\\]){{1,{IDEMPOTENCY_KEY_LENGTH}}})"'
+)
+
+# What clients are told, without groups that have a name, possessive repeats, and bytes that are no text.
+PATTERNS = {
+    "If-Match": rf"^(\*|{_TAGS.pattern})$".replace("*+", "*").replace(r"\x80-\xff", ""),
+    "Idempotency-Key": rf"^({_KEY.pattern})$".replace("?P<bare>", "").replace("?P<quoted>", ""),
+}
+PATTERNS["If-None-Match"] = PATTERNS["If-Match"]
 
 
-# For the schema alone: what FastAPI refuses is a 422, and a malformed header is a 400.
-_published = WithJsonSchema({"type": "string", "pattern": PATTERN})
-IF_MATCH = "Only if the task has one of these entity tags; `*`: any."
-IF_NONE_MATCH = "Only if the task has none of these entity tags."
+def _publish(pattern: str) -> WithJsonSchema:
+    # For the schema alone: what FastAPI refuses is a 422, and a malformed header is a 400.
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+_IfMatch = Annotated[
+    str | None,
+    _publish(PATTERNS["If-Match"]),
+    Header(alias="If-Match", description="Only if the task has one of these entity tags; `*`: any."),
+]
+_IfNoneMatch = Annotated[
+    str | None,
+    _publish(PATTERNS["If-None-Match"]),
+    Header(alias="If-None-Match", description="Only if the task has none of these entity tags."),
+]
+_IdempotencyKey = Annotated[
+    str | None,
+    _publish(PATTERNS["Idempotency-Key"]),
+    Header(alias="Idempotency-Key", description="Sent again with the same body, it answers with the same task."),
+]
 
 
 def make_etag(task: TaskPublic) -> str:
@@ -28,9 +55,7 @@ def make_etag(task: TaskPublic) -> str:
     return f'"{task.version}"'
 
 
-def read_if_match(
-    request: Request, _: Annotated[str | None, _published, Header(alias="If-Match", description=IF_MATCH)] = None
-) -> Versions | None:
+def read_if_match(request: Request, _: _IfMatch = None) -> Versions | None:
     """Return the versions of which the task must have one; None means any. A weak tag matches nothing."""
     header = _read(request, "If-Match")
     if header in (None, "*"):
@@ -38,10 +63,7 @@ def read_if_match(
     return frozenset(int(version) for weak, version in _OUR_TAG.findall(header) if not weak)
 
 
-def read_if_none_match(
-    request: Request,
-    _: Annotated[str | None, _published, Header(alias="If-None-Match", description=IF_NONE_MATCH)] = None,
-) -> Versions | None:
+def read_if_none_match(request: Request, _: _IfNoneMatch = None) -> Versions | None:
     """Return the versions that the client has already; None means any. A weak tag matches as a strong one does."""
     header = _read(request, "If-None-Match")
     if header == "*":
@@ -49,8 +71,20 @@ def read_if_none_match(
     return frozenset(int(version) for _, version in _OUR_TAG.findall(header or ""))
 
 
+def read_idempotency_key(request: Request, _: _IdempotencyKey = None) -> IdempotencyKey | None:
+    """Return the key, bare or quoted: `a` and `"a"` are one."""
+    values = request.headers.getlist("Idempotency-Key")
+    if not values:
+        return None
+    match = _KEY.fullmatch(", ".join(values).strip("\t "))
+    if not match:
+        raise _make_fault("Idempotency-Key", "must be 1 to 255 visible ASCII characters, bare or quoted")
+    return IdempotencyKey(match["bare"] or re.sub(r"\\(.)", r"\1", match["quoted"]))
+
+
 IfMatch = Annotated[Versions | None, Depends(read_if_match)]
 IfNoneMatch = Annotated[Versions | None, Depends(read_if_none_match)]
+Key = Annotated[IdempotencyKey | None, Depends(read_idempotency_key)]
 
 
 def _read(request: Request, name: str) -> str | None:
@@ -59,5 +93,9 @@ def _read(request: Request, name: str) -> str | None:
         return None
     header = ", ".join(values).strip("\t ")
     if header != "*" and not _TAGS.fullmatch(header):
-        raise InvalidHeader(faults=[Fault(place="header", name=name, detail='must be * or a list such as "1", "2"')])
+        raise _make_fault(name, 'must be * or a list such as "1", "2"')
     return header
+
+
+def _make_fault(name: str, detail: str) -> InvalidHeader:
+    return InvalidHeader(faults=[Fault(place="header", name=name, detail=detail)])

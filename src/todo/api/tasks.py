@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import TaskId, Tasks
-from todo.api.headers import IfMatch, IfNoneMatch, make_etag
+from todo.api.headers import IfMatch, IfNoneMatch, Key, make_etag
 from todo.api.problems import document
 from todo.api.requests import StrictRoute
 from todo.errors import Fault, InvalidInput
@@ -21,14 +21,20 @@ router = APIRouter(
     responses=document(400, 404, 422, 500, 503, 504),
 )
 
-LIST_RESPONSE: dict[int | str, dict[str, Any]] = {  # FastAPI's type
-    200: {
-        "headers": {
-            "Link": {"description": 'The next page, with `rel="next"`, if there is one.', "schema": {"type": "string"}}
-        }
-    }
+# FastAPI's type for what a route answers with.
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _describe_headers(**headers: str) -> dict[str, Any]:
+    described = {name.replace("_", "-"): text for name, text in headers.items()}
+    return {"headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in described.items()}}
+
+
+CREATED: Responses = {
+    201: _describe_headers(Location="Where the task is.", Idempotent_Replayed="`true` if it was there already.")
 }
-NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "The client has it as it is."}}
+LISTED: Responses = {200: _describe_headers(Link='The next page, with `rel="next"`, if there is one.')}
+NOT_MODIFIED: Responses = {304: {"description": "The client has it as it is."}}
 FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
 
@@ -48,17 +54,19 @@ class Deleted(BaseModel):
     deleted: int
 
 
-@router.post("", status_code=201, response_model=TaskPublic, responses=document(408, 413, 415))
-async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Response:
-    """Create a task."""
+@router.post("", status_code=201, response_model=TaskPublic, responses=CREATED | document(408, 413, 415))
+async def create_task(request: Request, tasks: Tasks, key: Key, task: TaskCreate) -> Response:
+    """Create a task; under an `Idempotency-Key`, once, however often it is asked for."""
     _refuse_other_user(request, task.user_id)
-    created = await tasks.add(task)
+    created, is_replayed = (await tasks.add(task), False) if key is None else await tasks.add_once(task, key)
     response = _answer(request, created, status=201)
     response.headers["Location"] = created.url
+    if is_replayed:
+        response.headers["Idempotent-Replayed"] = "true"
     return response
 
 
-@router.get("", response_model=list[TaskPublic], responses=LIST_RESPONSE)
+@router.get("", response_model=list[TaskPublic], responses=LISTED)
 async def list_tasks(request: Request, tasks: Tasks, query: Annotated[TaskQuery, Query()]) -> Response:
     """List the user's tasks, the newest first unless asked otherwise; `Link` leads to the next page."""
     after = None if query.cursor is None else read_cursor(tasks.owner, query, query.cursor)

@@ -37,14 +37,28 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ColumnElement, Executable
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from uuid_utils.compat import uuid7
 
 from todo.database.engine import Database
-from todo.errors import PreconditionFailed, TaskNotFound
-from todo.models import Owner, Position, Sort, Status, Task, TaskCreate, TaskPublic, TaskQuery, TaskUpdate, Versions
+from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
+from todo.models import (
+    IdempotencyKey,
+    Owner,
+    Position,
+    Sort,
+    Status,
+    Task,
+    TaskCreate,
+    TaskPublic,
+    TaskQuery,
+    TaskUpdate,
+    Versions,
+    make_fingerprint,
+)
 
 LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
 
@@ -84,16 +98,31 @@ def _change(values: Mapping[str, ColumnElement[Any]]) -> ReturningUpdate[Any]:
     return update(Task).where(_THIS).values(**_assign(values)).returning(*_PUBLIC)
 
 
-_ADD = (
-    insert(Task)
-    .values(
-        user_id=bindparam("owner"),
-        id=bindparam("task_id"),
-        completed_at=case((_value("completed"), func.now())),
-        **{name: _value(name) for name in _WRITABLE},
-    )
-    .returning(*_PUBLIC)
-)
+_NEW_TASK: Mapping[str, ColumnElement[Any]] = {
+    "user_id": bindparam("owner"),
+    "id": bindparam("task_id"),
+    "completed_at": case((_value("completed"), func.now())),
+    **{name: _value(name) for name in _WRITABLE},
+}
+_ADD = insert(Task).values(_NEW_TASK).returning(*_PUBLIC)
+
+
+def _add_once() -> Executable:
+    """Add a task unless there is one of this key: then return that, provided that it was asked for in the same words.
+
+    The update, which changes nothing, is what makes PostgreSQL wait for an insert in flight and return its row.
+    """
+    new = {**_NEW_TASK, "idempotency_key": _value("idempotency_key"), "fingerprint": _value("fingerprint")}
+    statement = postgresql.insert(Task).values(new)
+    return statement.on_conflict_do_update(
+        index_elements=[_COLUMNS.user_id, _COLUMNS.idempotency_key],
+        index_where=_COLUMNS.idempotency_key.is_not(None),
+        set_={"idempotency_key": statement.excluded.idempotency_key},
+        where=_COLUMNS.fingerprint == statement.excluded.fingerprint,
+    ).returning(*_PUBLIC)
+
+
+_ADD_ONCE = _add_once()
 _GET = select(*_PUBLIC).where(_THIS)
 _EDIT = _change(
     {name: case((bindparam(f"set_{name}", type_=Boolean), _value(name)), else_=_COLUMNS[name]) for name in _WRITABLE}
@@ -197,6 +226,13 @@ class Page(NamedTuple):
     end: Position | None
 
 
+class Addition(NamedTuple):
+    """A task that was to be added, and whether it had been before."""
+
+    task: TaskPublic
+    is_replayed: bool
+
+
 class TaskStore:
     """The tasks of one owner.
 
@@ -211,6 +247,18 @@ class TaskStore:
     async def add(self, task: TaskCreate) -> TaskPublic:
         """Add a task."""
         return _read(await self._one(_ADD, uuid7(), _new_values(task)))
+
+    async def add_once(self, task: TaskCreate, key: IdempotencyKey) -> Addition:
+        """Add a task, or return the one that was added under this key, as it is now.
+
+        Raises IdempotencyKeyReused when that one was added in other words.
+        """
+        task_id = uuid7()
+        values = {"new_idempotency_key": key, "new_fingerprint": make_fingerprint(task), **_new_values(task)}
+        rows = await self._database.run(_ADD_ONCE, {"owner": self.owner, "task_id": task_id, **values})
+        if not rows:
+            raise IdempotencyKeyReused
+        return Addition(_read(rows[0]), is_replayed=rows[0].id != task_id)
 
     async def get(self, task_id: UUID) -> TaskPublic:
         """Read one task."""
