@@ -138,13 +138,22 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start(
-            kind: str = "works", *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, is_up: bool = True
+            kind: str = "works",
+            *,
+            host: str = "127.0.0.1",
+            port: int = 0,
+            workers: int = 1,
+            is_up: bool = True,
+            setup: str = ":",
         ) -> Served:
             port = port or find_free_port(host)
             log = tmp_path / f"log{time.monotonic_ns()}"
             with log.open("wb") as output:
                 process = subprocess.Popen(
-                    [sys.executable, str(program), kind, host, str(port), str(workers)],
+                    [
+                        *("/bin/sh", "-c", f'{setup}; exec "$@"', "sh"),
+                        *(sys.executable, program, kind, host, str(port), str(workers)),
+                    ],
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
@@ -279,6 +288,48 @@ def test_a_second_server_on_the_port_is_refused(start: Start, host: str) -> None
         "stop what listens there or choose another with TODO_PORT\n"
     )
     assert first.ask()[1] == "done"
+
+
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.5])
+def test_of_two_servers_that_start_together_one_has_the_port(start: Start, seconds: float) -> None:
+    """It is taken from the first moment on, and not once a worker listens."""
+    first = start(is_up=False)
+    time.sleep(seconds)
+    second = start(port=first.port, is_up=False)
+
+    assert becomes(lambda: None not in {first.process.poll(), second.process.poll()} or not first.refuses(), within=5)
+    refused, serving = (first, second) if first.process.poll() is not None else (second, first)
+    assert refused.await_end(5) == 1
+    assert "already in use" in refused.read_log()
+    assert serving.await_worker()
+
+
+def test_two_signals_close_together_end_it(start: Start) -> None:
+    """The second may come while the first is being handled; neither waits for the other."""
+    for number in range(8):
+        served = start()
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(number * 20e-6)
+        served.process.send_signal(signal.SIGINT)
+        assert served.await_end(5) == 0
+
+
+def test_hangup_that_is_ignored_from_the_start_stays_so(start: Start) -> None:
+    """Under nohup the end of the terminal is none of the service."""
+    served = start(setup="trap '' HUP")
+    served.process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+
+    assert served.ask()[1] == "done"
+
+
+def test_worker_that_cannot_be_started_is_one_line_and_the_end_of_the_others(start: Start) -> None:
+    """Too few open files, or processes, for all of them."""
+    served = start(workers=12, is_up=False, setup="ulimit -n 40")
+
+    assert served.await_end(10) == 1
+    assert "todo: a worker could not be started (" in served.read_log()
+    assert served.refuses()
 
 
 def test_a_listener_that_would_share_its_port_is_found() -> None:

@@ -41,7 +41,8 @@ def main() -> None:
     """Run a command; what is wrong with its surroundings is one line on standard error."""
     # A signal must not end this process before the database that it has started; the server brings its own handlers.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _exit_on_signal)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, _exit_on_signal)
     try:
         commands()
     except BrokenEnvironment as error:

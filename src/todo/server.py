@@ -46,7 +46,7 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
     A second signal ends the workers at once. Later ones stay without effect, so that what the caller does to clean up
     is not cut short.
     """
-    ensure_port_is_free(host, port)
+    reserved = _reserve_port(host, port)
     # A forked worker would inherit every lock file and socket that this process has open, and outlive it with them.
     multiprocessing.set_start_method("spawn", force=True)
     server = _Server(
@@ -63,9 +63,38 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         log_dictconfig={"loggers": {"_granian": {}}},  # no handlers of its own: into the service's log
         respawn_failed_workers=True,
     )
-    server.serve(target_loader=partial(_load_in_worker, load_app), wrap_loader=False)
+    try:
+        server.serve(target_loader=partial(_load_in_worker, load_app), wrap_loader=False)
+    except (OSError, RuntimeError) as error:
+        raise BrokenEnvironment(f"a worker could not be started ({error})") from error
+    finally:
+        # granian leaves the others running where one could not be started; after a normal stop there are none.
+        server.stop_workers()
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        reserved.close()
     if server.could_not_start:
         raise BrokenEnvironment("the application could not be started; the lines above say why")
+
+
+def _reserve_port(host: str, port: int) -> socket.socket:
+    """Bind the port without listening there, so that no other server takes it before the workers have, nor between two.
+
+    On Linux each worker binds it for itself, which needs SO_REUSEPORT here as well; a probe without that is refused.
+    Elsewhere granian listens in this process, and nothing may be in its way.
+    """
+    ensure_port_is_free(host, port)
+    family, address = _resolve(host, port)
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    if sys.platform == "linux":
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            reserved.bind(address)
+        except OSError:  # somebody was faster
+            ensure_port_is_free(host, port)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return reserved
 
 
 def ensure_port_is_free(host: str, port: int) -> None:
@@ -99,10 +128,33 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...
     return family, address
 
 
+class _Interrupt(threading.Event):
+    """An event without a lock: a signal may come while another's handler sets it, and would wait for itself."""
+
+    _is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - granian gives none
+        # A signal that another thread has taken does not wake this one: look from time to time.
+        while not self._is_set:
+            time.sleep(POLL_SECONDS)
+        return True
+
+
 class _Server(MPServer):
     """granian, with other answers to signals and to the end of a worker."""
 
     could_not_start = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - granian's own
+        super().__init__(*arguments, **options)
+        self.main_loop_interrupt = _Interrupt()
+        self._ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def signal_handler_interrupt(self, *_: object) -> None:
         if self.interrupt_signal:
@@ -112,10 +164,15 @@ class _Server(MPServer):
         self.interrupt_signal = True
         self.main_loop_interrupt.set()
 
-    # The terminal is gone. granian would start other workers, which is of no use where the settings are frozen.
-    signal_handler_reload = signal_handler_interrupt
+    def signal_handler_reload(self, *_: object) -> None:
+        # The terminal is gone. granian would start other workers, which is of no use where the settings are frozen.
+        if not self._ignores_hangup:  # as under nohup
+            self.signal_handler_interrupt()
 
     def _stop_workers(self) -> None:
+        self.stop_workers()
+
+    def stop_workers(self) -> None:
         """Stop the workers, and kill those that have not ended when the grace period has.
 
         granian may call a worker stuck that has just ended, because it looks only once while another thread reaps it.
@@ -133,6 +190,7 @@ class _Server(MPServer):
                 process.kill()
             process.join()
         self.wrks.clear()
+        self.interrupt_children.clear()  # granian's note that a worker has died, which is no failure by now
 
     def _respawn_workers(self, _: Sequence[int], spawn_target: object, target_loader: object, delay: float = 0) -> None:
         """Replace the dead workers, or give up where one could not start.

@@ -224,7 +224,10 @@ def test_stray_variables_are_harmless(data_dir: Path, monkeypatch: pytest.Monkey
         "PGDATA": "/nonexistent",
         "PGDATABASE": "nonsense",
         "PGHOST": "db.invalid",
+        "PGHOSTADDR": "127.0.0.1",
         "PGPORT": "1",
+        "PGREQUIREPEER": "nobody",
+        "PGSERVICE": "nonsense",
         "PGSSLMODE": "require",
         "PGUSER": "nonsense",
         "TZ": "Asia/Kolkata",
@@ -570,11 +573,13 @@ def test_an_unfinished_pid_file_is_removed(database: Path, content: str) -> None
     assert count_after_start(database) == 1
 
 
-def test_a_server_that_somebody_runs_by_hand_is_left_alone(place: Path, database: Path) -> None:
+@pytest.mark.parametrize("folder", ["by hand", "."])
+def test_a_server_that_somebody_runs_by_hand_is_left_alone(place: Path, database: Path, folder: str) -> None:
     """It holds none of the locks, and still two PostgreSQL never run on one cluster."""
-    sockets = place / "by hand"
-    sockets.mkdir()
-    sockets.chmod(0o777)
+    sockets = Path() if folder == "." else place / folder
+    if folder != ".":
+        sockets.mkdir()
+        sockets.chmod(0o777)
     options = ["-D", database / "postgres", "-k", sockets, "-c", "listen_addresses="]
     command = [str(word) for word in (find_wheel() / "bin/postgres", *options)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, **as_account(database)) as server:
@@ -587,6 +592,15 @@ def test_a_server_that_somebody_runs_by_hand_is_left_alone(place: Path, database
             server.send_signal(signal.SIGINT)
             server.wait(PATIENCE)
     assert count_after_start(database) == 1
+
+
+def test_a_database_whose_folder_is_removed_ends_all_the_same(data_dir: Path) -> None:
+    """Nobody is left behind who would serve what is gone."""
+    with embedded_postgres(data_dir, None, ignore):
+        assert list_processes(data_dir)
+        shutil.rmtree(data_dir)
+
+    assert not list_processes(data_dir)
 
 
 def test_a_killed_creation_is_started_over(data_dir: Path) -> None:

@@ -84,6 +84,7 @@ class _Claim(NamedTuple):
 def embedded_postgres(data_dir: Path, pg_bin: Path | None, report: Callable[[str], None]) -> Iterator[str]:
     """Run a PostgreSQL of our own on `data_dir` for the time of the block, and yield its URL."""
     with ExitStack() as held:
+        _set_aside_variables(held)
         try:
             url = _start(data_dir.absolute(), _find_binaries(pg_bin), report, held)
         except (OSError, psycopg.Error, subprocess.TimeoutExpired) as error:
@@ -97,6 +98,15 @@ def default_data_dir() -> Path:
     # Root's home is usually closed to the account that has to run PostgreSQL for it.
     site = Path("/var/lib/todo-backend")
     return site if os.geteuid() == 0 else platformdirs.user_data_path("todo-backend", appauthor=False)
+
+
+def _set_aside_variables(held: ExitStack) -> None:
+    """Hide libpq's variables from this process and its workers for the time of `held`.
+
+    Some of them say more than a URL can: PGHOSTADDR or PGSERVICE would lead a client to another server.
+    """
+    aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
+    held.callback(os.environ.update, aside)
 
 
 def _start(path: Path, binaries: Path, report: Callable[[str], None], held: ExitStack) -> str:
@@ -290,7 +300,8 @@ def _read_pid_file(folder: _Folder) -> _Claim | None:
     except (FileNotFoundError, IndexError, ValueError):
         return None
     is_ready = b"".join(lines[7:8]).strip() == b"ready"
-    return _Claim(pid, Path(sockets, f".s.PGSQL.{port}") if sockets else None, is_ready)
+    # Where PostgreSQL was given a relative path, it is relative to the cluster.
+    return _Claim(pid, Path(folder.cluster, sockets, f".s.PGSQL.{port}") if sockets else None, is_ready)
 
 
 def _is_alive(pid: int) -> bool:
@@ -376,14 +387,14 @@ def _launch(binaries: Path, sockets: Path, folder: _Folder, held: ExitStack) -> 
     with ExitStack() as starting:
         output = _open(log, starting)
         server = subprocess.Popen(command, stdout=output, stderr=output, **_child(folder))  # noqa: S603 - ours
-    held.callback(_stop, server, folder.path)
+    # Opened now: the folder may be gone by then, and its PostgreSQL has to end all the same.
+    held.callback(_stop, server, _open(folder.path / "postgres.lock", held), folder.path)
     return server
 
 
-def _stop(server: subprocess.Popen[bytes], path: Path) -> None:
+def _stop(server: subprocess.Popen[bytes], lock: int, path: Path) -> None:
     """Stop the server and see the last of its processes end."""
-    with ExitStack() as stopping:
-        _end(server.send_signal, _open(path / "postgres.lock", stopping), path)
+    _end(server.send_signal, lock, path)
     server.wait()
 
 
@@ -413,7 +424,7 @@ def _await_ready(server: subprocess.Popen[bytes], sockets: Path, folder: _Folder
 
 
 def _url(sockets: Path, database: str) -> str:
-    """Return the URL of a database, with all that a stray variable such as PGPORT would otherwise decide."""
+    """Return the URL of a database, which leaves nothing to the variables of whoever uses it."""
     fixed = f"port={PORT}&sslmode=disable&channel_binding=disable"
     return f"postgresql://todo@/{database}?host={quote(str(sockets), safe='')}&{fixed}"
 
