@@ -1,7 +1,7 @@
 # Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz fix migrate lock clean
+.PHONY: help run dev test check fuzz bench fix migrate lock clean
 
 # A new database is made for the tests unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -34,6 +34,9 @@ check: $(VENV)/dev ## Run all that CI runs: linter, formatter, types, tests
 
 fuzz: $(VENV)/dev ## Put many more generated requests to the service than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py
+
+bench: $(VENV)/dev ## Measure what docs/decisions.md quotes (minutes)
+	@$(BIN)/python bench/indexes.py
 
 fix: $(VENV)/dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix

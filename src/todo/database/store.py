@@ -1,6 +1,6 @@
 """What can be done to one owner's tasks, each as one statement; only this file and the migrations say it in SQL.
 
-Every statement is a constant with bound parameters and carries the owner. None reads before it writes, so there is
+Every statement is made once, has bound parameters and carries the owner. None reads before it writes, so there is
 nothing between the two for a concurrent request to change.
 """
 
@@ -172,7 +172,7 @@ _Start = Literal["first", "value", "null"]  # of a page: the first task, or that
 
 
 def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    # Not LIKE, in which `%`, `_` and `\\` would have to be escaped.
+    # Not LIKE, in which `%`, `_` and `\` would have to be escaped.
     return func.strpos(func.lower(column), func.lower(bindparam("q", type_=Text))) > 0
 
 
@@ -209,7 +209,8 @@ def _list(shape: _ListShape) -> Executable:
     key, after_key = _sort_key(name, column), _sort_key(name, after_value)
     conditions = [_MINE, *(_FILTERS[name] for name in sorted(shape.filters))]
     if shape.start == "value":
-        # A comparison with null is never true, so the tasks without a value have to be asked for.
+        # A comparison with null is never true, so the tasks without a value have to be asked for. Over an index this
+        # would have to be a UNION ALL: see docs/decisions.md, 10.
         is_after = is_past(tuple_(key, id_), tuple_(after_key, after_id))
         conditions.append(or_(is_after, key.is_(None)) if column.nullable else is_after)
     elif shape.start == "null":
