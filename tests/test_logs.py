@@ -94,7 +94,7 @@ def careless_app(database_url: str) -> FastAPI:
     async def fail() -> None:
         database = make_database(database_url, pool_size=1)
         try:
-            await database.run(UNTRIMMED, {"title": f" {CANARY} "})
+            await database.read(UNTRIMMED, {"title": f" {CANARY} "})
         finally:
             await database.close()
 
@@ -148,7 +148,7 @@ async def test_return_of_the_database_is_said_once(database_url: str, caplog: py
     database = make_database(database_url, pool_size=2, deadline_seconds=0.3)
     with caplog.at_level(logging.INFO, "todo"):
         with pytest.raises(DeadlineExceeded):
-            await database.run(text("SELECT pg_sleep(1)"), {})
+            await database.read(text("SELECT pg_sleep(1)"), {})
         for _ in range(3):
             await database.ping()
     await database.close()

@@ -12,6 +12,8 @@ TodoError                      answered to the caller as a problem document
 ├── IdempotencyKeyReused       422
 ├── InternalError              500
 ├── DatabaseUnavailable        503
+│   └── DatabaseMisconfigured
+├── OutcomeUnknown             503
 ├── SchemaOutdated             503
 └── DeadlineExceeded           504
 BrokenEnvironment              one line on standard error and an exit status
@@ -181,12 +183,28 @@ class InternalError(TodoError):
 
 
 class DatabaseUnavailable(TodoError):
-    """The database did not answer; a write may or may not have happened."""
+    """The database cannot be reached, has no room or takes no writes; nothing has happened."""
 
     code = "database-unavailable"
     title = "Database unavailable"
     status = 503
-    detail = "The database cannot be reached at the moment."
+    detail = "The database cannot be reached at the moment; nothing has happened."
+    headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
+
+
+class DatabaseMisconfigured(DatabaseUnavailable):
+    """The database refuses this service for a reason that only an operator can mend."""
+
+    headers = {"Retry-After": "60"}  # noqa: RUF012 - no instance changes it
+
+
+class OutcomeUnknown(TodoError):
+    """The connection was lost after a write had been sent: it may or may not have happened, and is not sent again."""
+
+    code = "outcome-unknown"
+    title = "Outcome unknown"
+    status = 503
+    detail = "The connection to the database was lost, and the change may or may not have happened; read it again."
     headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Executable, make_url, text
 from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
-from todo.errors import DatabaseUnavailable, DeadlineExceeded, StatementFailed
+from todo.errors import DatabaseMisconfigured, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, StatementFailed
 from todo.models import Owner, TaskCreate, TaskQuery
 
 CANARY = "canary-hunter2"
@@ -77,7 +77,7 @@ def expect_within(seconds: float, error: type[Exception]) -> Iterator[pytest.Exc
 
 async def run(database: Database, statement: Executable) -> object:
     """Run a statement and return the one value of its first row."""
-    return (await database.run(statement, {}))[0][0]
+    return (await database.read(statement, {}))[0][0]
 
 
 async def await_true(is_so: Callable[[], object]) -> None:
@@ -127,7 +127,7 @@ async def test_deadline_ends_the_wait_and_not_the_pool(database_url: str, observ
         pid = await run(database, WHO_AM_I)
 
         with expect_within(1.5, DeadlineExceeded):
-            await database.run(SLEEP, {})
+            await database.read(SLEEP, {})
 
         assert await eventually(lambda: run(database, ONE)) == 1
         await await_true(lambda: not is_sleeping(observer, pid))
@@ -137,7 +137,7 @@ async def test_pool_can_be_closed_on_a_statement_that_was_given_up(database_url:
     """A service that stops does not wait for what nobody waits for."""
     async with open_database(database_url, deadline_seconds=0.3) as database:
         with expect_within(1.5, DeadlineExceeded):
-            await database.run(SLEEP, {})
+            await database.read(SLEEP, {})
 
         async with asyncio.timeout(5):
             await database.close()
@@ -149,7 +149,7 @@ async def test_statement_timeout_of_the_database_is_a_deadline_too(database_url:
         pid = await run(database, WHO_AM_I)
 
         with expect_within(3, DeadlineExceeded):
-            await database.run(SLEEP, {})
+            await database.read(SLEEP, {})
 
         assert await run(database, WHO_AM_I) == pid
 
@@ -170,47 +170,65 @@ async def test_cancelled_caller_gives_the_connection_back(single: Database, obse
 
 
 async def test_backend_that_ends_itself_is_unavailable_and_replaced(single: Database) -> None:
-    """The statement that met it fails, and the next one does not."""
+    """What was on it is not sent again, and the next statement finds another."""
     pid = await run(single, WHO_AM_I)
 
-    with expect_within(3, DatabaseUnavailable):
-        await single.run(DIE, {})
+    with expect_within(3, OutcomeUnknown):
+        await single.write(DIE, {})
 
     assert await run(single, WHO_AM_I) != pid
 
 
-async def test_backend_that_is_ended_in_a_statement_is_unavailable(
-    single: Database, observer: psycopg.Connection
-) -> None:
-    """A database that stops, as Neon's does, is told from one that is slow."""
-    async with sleep_in(single, observer) as (call, pid):
+async def test_read_whose_backend_is_ended_runs_again(database_url: str, observer: psycopg.Connection) -> None:
+    """A database that stops, as Neon's does, costs a read a moment; what runs on the second connection is its own."""
+    async with open_database(database_url) as database:
+        pid = await run(database, WHO_AM_I)
+        call = asyncio.create_task(run(database, text("SELECT pg_sleep(0.5), pg_backend_pid()")))
+        await await_true(lambda: is_sleeping(observer, pid))
+
         observer.execute("SELECT pg_terminate_backend(%s)", [pid])
 
-        with expect_within(3, DatabaseUnavailable):
+        async with asyncio.timeout(3):
             await call
+        assert await run(database, WHO_AM_I) != pid
 
-        assert await run(single, ONE) == 1
+
+async def test_read_that_loses_every_connection_is_unavailable(single: Database) -> None:
+    """It is tried once more, and not for ever."""
+    with expect_within(3, DatabaseUnavailable):
+        await single.read(DIE, {})
+
+
+async def test_idle_connection_that_was_ended_is_replaced_before_it_is_used(
+    single: Database, observer: psycopg.Connection
+) -> None:
+    """Row 10: even a write does not meet it, and nothing was asked to find out."""
+    pid = await run(single, WHO_AM_I)
+    observer.execute("SELECT pg_terminate_backend(%s)", [pid])
+    await await_true(lambda: not observer.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())
+
+    assert (await single.write(WHO_AM_I, {}))[0][0] != pid
 
 
 @pytest.mark.parametrize(
-    "parts",
+    ("parts", "error"),
     [
-        {"host": "127.0.0.1", "port": 1, "query": {}},
-        {"query": {"host": "/nonexistent"}},
-        {"database": "nonexistent"},
-        {"username": "nonexistent", "password": CANARY},
+        ({"host": "127.0.0.1", "port": 1, "query": {}}, DatabaseUnavailable),
+        ({"query": {"host": "/nonexistent"}}, DatabaseUnavailable),
+        ({"database": "nonexistent"}, DatabaseMisconfigured),
+        ({"username": "nonexistent", "password": CANARY}, DatabaseMisconfigured),
     ],
     ids=["refused", "no socket", "no database", "no role"],
 )
 async def test_database_that_cannot_be_reached_is_unavailable(
-    database_url: str, parts: dict[str, Any], caplog: pytest.LogCaptureFixture
+    database_url: str, parts: dict[str, Any], error: type[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The answer is soon there, and neither it nor the log holds the password."""
     caplog.set_level(logging.DEBUG)
     url = make_url(database_url).set(password=CANARY).set(**parts).render_as_string(hide_password=False)
 
     async with open_database(url) as database:
-        with expect_within(3, DatabaseUnavailable) as caught:
+        with expect_within(3, error) as caught:
             await database.ping()
 
     assert CANARY not in f"{caught.value}{caplog.text}"
@@ -221,7 +239,7 @@ async def test_exhausted_pool_is_unavailable(database_url: str, observer: psycop
     async with open_database(database_url, pool_timeout_seconds=0.3) as database:
         async with sleep_in(database, observer):
             with expect_within(2, DatabaseUnavailable):
-                await database.run(ONE, {})
+                await database.read(ONE, {})
 
         assert await eventually(lambda: run(database, ONE)) == 1
 
@@ -256,7 +274,7 @@ async def test_mistake_of_ours_is_raised_as_it_is(single: Database, statement: s
     pid = await run(single, WHO_AM_I)
 
     with pytest.raises(StatementFailed):
-        await single.run(text(statement), {})
+        await single.read(text(statement), {})
 
     assert await run(single, WHO_AM_I) == pid
 
@@ -295,14 +313,14 @@ async def test_readiness_is_how_the_last_contact_went(database_url: str) -> None
         await database.ping()
         assert database.is_ready
 
-        with pytest.raises(DatabaseUnavailable):
-            await database.run(DIE, {})
+        with pytest.raises(OutcomeUnknown):
+            await database.write(DIE, {})
         assert not database.is_ready
         await eventually(database.ping)
         assert database.is_ready
 
         with pytest.raises(DeadlineExceeded):
-            await database.run(SLEEP, {})
+            await database.read(SLEEP, {})
         assert not database.is_ready
         await eventually(lambda: run(database, ONE))
         assert database.is_ready

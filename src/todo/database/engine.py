@@ -1,45 +1,73 @@
-"""The connection to PostgreSQL: the one place that runs a statement and turns a driver's error into one of ours.
+"""The way to PostgreSQL: runs a statement within its deadline, tries again where that is safe, and says what failed.
 
 It knows no table but Alembic's own. What there is to say about tasks is said in `store`.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import math
+import os
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
+import psycopg
 from sqlalchemy import Executable, Row
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from todo import __version__
+from todo.database.connections import make_engine
+from todo.database.failures import Failure, Phase, Retry, judge
 from todo.database.schema import READ_REVISION, SchemaState, compare_revision
-from todo.errors import DatabaseUnavailable, DeadlineExceeded, SchemaOutdated, StatementFailed
+from todo.errors import (
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    SchemaOutdated,
+    StatementFailed,
+)
 
-CONNECT_TIMEOUT_SECONDS = 10
+# How often a call may fail in each way before it is over, and how long it pauses before the next try, at most.
+FAILURES = {Retry.NEVER: 0, Retry.ONCE: 1, Retry.BRIEFLY: 2}
+PAUSE_SECONDS = {Retry.NEVER: 0, Retry.ONCE: 0.05, Retry.BRIEFLY: 0.25, Retry.PATIENTLY: 1}
+# A database that lives ends a statement at once when it is told to; psycopg's own cancellation waits for ten seconds.
+CANCEL_SECONDS = 1
 
-UNDEFINED_TABLE = "42P01"
-UNDEFINED_COLUMN = "42703"
-QUERY_CANCELED = "57014"
-# SQLSTATE classes in which the database, not the statement, is what is wrong: connection exception, insufficient
-# resources, operator intervention, system error; and two states of the class "invalid transaction state":
-# read-only, and idle for too long.
-_UNAVAILABLE = ("08", "53", "57", "58", "25006", "25P03")
-
-# What a connection that breaks raises, without a SQLSTATE; any other error without one is a mistake of ours.
-_LOST = (InterfaceError, OperationalError)
+UNPREPARED = ("26000", "42P05")
 
 _log = logging.getLogger(__name__)
 
 Rows: TypeAlias = Sequence[Row[Any]]  # each statement has its own columns
 
 
+class _Call:
+    """A statement on its way to the database."""
+
+    def __init__(self) -> None:
+        self.connection: psycopg.AsyncConnection | None = None  # that it runs on
+        self.is_abandoned = False
+
+
+class _Failed(Exception):
+    """One try has failed."""
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = failure
+
+
 class Database:
     """A pool of connections, every one in AUTOCOMMIT: a statement is a transaction and one round trip.
 
-    A write is durable when `run` returns. The constructor connects to nothing.
+    A write is durable when `write` returns. The constructor connects to nothing. `read` and `write` raise
+    DatabaseUnavailable, SchemaOutdated, StatementFailed, and DeadlineExceeded when the deadline passes; `write` raises
+    OutcomeUnknown where nobody can tell whether it has happened.
     """
 
     def __init__(
@@ -52,25 +80,16 @@ class Database:
         prepared_statements: bool,
     ) -> None:
         self._deadline_seconds = deadline_seconds
-        self._engine = create_async_engine(
+        self._pool_timeout_seconds = pool_timeout_seconds
+        self._engine = make_engine(
             url,
-            isolation_level="AUTOCOMMIT",
-            # In AUTOCOMMIT there is nothing to roll back, and psycopg would forget its prepared statements.
-            skip_autocommit_rollback=True,
-            hide_parameters=True,
-            use_native_hstore=False,  # looking the type up costs every first connection three round trips
             pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=pool_timeout_seconds,
-            pool_use_lifo=True,  # the most recently used connection is the likeliest to live
-            connect_args={
-                "application_name": f"todo-backend/{__version__}",
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "gssencmode": "disable",  # asking for it costs a round trip
-                "prepare_threshold": 5 if prepared_statements else None,
-            },
+            pool_timeout_seconds=deadline_seconds,
+            prepared_statements=prepared_statements,
         )
-        self._abandoned: set[asyncio.Task[Rows]] = set()
+        self._places = asyncio.Semaphore(pool_size)  # one for each connection; the pool itself is never waited for
+        self._standing_since: float | None = None  # when a connection was made, unless the last try to make one failed
+        self._abandoned: set[asyncio.Task[None]] = set()
         self._schema: SchemaState | None = None
         self._is_ready = False
         self._is_troubled = False
@@ -80,53 +99,129 @@ class Database:
         """Whether the last contact with the database went well; asking costs no query."""
         return self._is_ready
 
-    async def run(self, statement: Executable, parameters: Mapping[str, object]) -> Rows:
-        """Run one statement and return its rows.
+    async def read(self, statement: Executable, parameters: Mapping[str, object]) -> Rows:
+        """Run a statement that changes nothing, a second time where the connection was lost, and return its rows."""
+        return await self._run(Phase.READING, statement, parameters)
 
-        Raises DatabaseUnavailable, SchemaOutdated, StatementFailed, or DeadlineExceeded when the deadline passes.
-        """
-        task = asyncio.create_task(self._run(statement, parameters))
-        try:
-            done, _ = await asyncio.wait({task}, timeout=self._deadline_seconds)
-        except asyncio.CancelledError:
-            self._abandon(task)
-            raise
-        if not done:
-            self._abandon(task)
-            self._note_trouble(f"no answer within {self._deadline_seconds:g} s")
-            raise DeadlineExceeded
-        return task.result()
+    async def write(self, statement: Executable, parameters: Mapping[str, object]) -> Rows:
+        """Run a statement, a second time only where it is known not to have happened, and return its rows."""
+        return await self._run(Phase.WRITING, statement, parameters)
 
     async def ping(self) -> None:
-        """Ask the database whether its schema is one that this code can serve; raise what `run` raises."""
-        await self.run(READ_REVISION, {})
+        """Ask the database whether its schema is one that this code can serve; raise what `read` raises."""
+        await self.read(READ_REVISION, {})
 
     async def close(self) -> None:
         """Give every connection back."""
+        if self._abandoned:
+            await asyncio.wait(self._abandoned, timeout=3 * CANCEL_SECONDS)
         await self._engine.dispose()
 
-    def _abandon(self, task: asyncio.Task[Rows]) -> None:
-        # Nobody awaits a cancelled statement: on a frozen connection the driver takes ten seconds to give up.
-        self._abandoned.add(task)
-        task.add_done_callback(self._forget)
-        task.cancel()
+    async def _run(self, phase: Phase, statement: Executable, parameters: Mapping[str, object]) -> Rows:
+        call = _Call()
+        work = asyncio.create_task(self._try(call, phase, statement, parameters))
+        try:
+            # Not wait_for(), which would wait for the end of what it has cancelled.
+            done, _ = await asyncio.wait({work}, timeout=self._deadline_seconds)
+        except asyncio.CancelledError:
+            self._abandon(call, work)
+            raise
+        if not done:
+            self._abandon(call, work)
+            self._note_trouble(f"no answer within {self._deadline_seconds:g} s")
+            raise DeadlineExceeded
+        return work.result()
 
-    def _forget(self, task: asyncio.Task[Rows]) -> None:
-        self._abandoned.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            _log.debug("An abandoned statement ended with %s", type(error).__name__)
+    async def _try(self, call: _Call, phase: Phase, statement: Executable, parameters: Mapping[str, object]) -> Rows:
+        """Try until it succeeds or must not be tried again."""
+        async with self._take_place():
+            try:
+                return await self._try_once(call, phase, statement, parameters)
+            except _Failed as failed:
+                first = failed
+            try:
+                return await self._try_again(first, call, phase, statement, parameters)
+            except _Failed as failed:
+                # Not `from failed`: the driver's error, in which PostgreSQL quotes the row, would come into the log.
+                raise self._translate(failed) from None
 
-    async def _run(self, statement: Executable, parameters: Mapping[str, object]) -> Rows:
+    async def _try_again(
+        self,
+        first: _Failed,
+        call: _Call,
+        phase: Phase,
+        statement: Executable,
+        parameters: Mapping[str, object],
+    ) -> Rows:
+        failures: Counter[Retry] = Counter()
+
+        def is_over(state: RetryCallState) -> bool:
+            retry = _failure_of(state).retry
+            failures[retry] += 1
+            is_late = (state.seconds_since_start or 0) + state.upcoming_sleep >= self._deadline_seconds
+            return call.is_abandoned or is_late or failures[retry] > FAILURES.get(retry, math.inf)
+
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(_Failed), stop=is_over, wait=_pause, reraise=True
+        ):
+            with attempt:
+                if attempt.retry_state.attempt_number == 1:  # the one that has failed already
+                    raise first
+                return await self._try_once(call, phase, statement, parameters)
+        raise first
+
+    async def _try_once(
+        self, call: _Call, phase: Phase, statement: Executable, parameters: Mapping[str, object]
+    ) -> Rows:
+        reached = Phase.CONNECTING
         try:
             async with self._engine.connect() as connection:
+                self._standing_since = self._standing_since or time.monotonic()
+                call.connection = _find_driver_connection(connection)
+                reached = Phase.READING
                 schema = await self._find_schema(connection)
+                reached = phase
                 rows = (await connection.execute(statement, parameters)).all()
-        except (DBAPIError, PoolTimeout, OSError) as error:
-            # Not `from error`: that would bring its message, in which PostgreSQL quotes the row, into the log.
-            raise self._translate(error) from None
+        except (DBAPIError, OSError) as error:
+            if reached is Phase.CONNECTING:
+                self._standing_since = None
+            raise _describe(error, reached) from None
+        finally:
+            call.connection = None
         self._note_schema(schema)
         self._note_success()
         return rows
+
+    @asynccontextmanager
+    async def _take_place(self) -> AsyncIterator[None]:
+        """Hold one of the pool's places; raise DatabaseUnavailable where none becomes free in the pool's time.
+
+        That time counts only while a connection stands: while a database wakes up, there is nothing to be had sooner.
+        """
+        arrived = time.monotonic()
+        while self._places.locked():
+            patience = self._pool_timeout_seconds
+            if self._standing_since is not None:
+                patience += max(arrived, self._standing_since) - time.monotonic()
+            if patience <= 0:
+                raise DatabaseUnavailable("Every connection to the database is in use; nothing has happened.")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await self._places.acquire()
+                    break
+        else:
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _abandon(self, call: _Call, work: asyncio.Task[Rows]) -> None:
+        """Let a call end that nobody waits for, without waiting for that here."""
+        call.is_abandoned = True
+        release = asyncio.create_task(_release(call, work))
+        self._abandoned.add(release)
+        release.add_done_callback(self._abandoned.discard)
 
     async def _find_schema(self, connection: AsyncConnection) -> SchemaState:
         """Return the schema's state, read anew unless it is known to be one that this code can serve."""
@@ -145,12 +240,12 @@ class Database:
             self._is_troubled = False
             _log.info("The database answers again")
 
-    def _note_trouble(self, reason: str) -> None:
+    def _note_trouble(self, reason: str, level: int = logging.WARNING) -> None:
         """Log what is wrong with the database, once until it is right again."""
         self._is_ready = False
         if not self._is_troubled:
             self._is_troubled = True
-            _log.warning("The database does not answer as it should: %s", reason)
+            _log.log(level, "The database does not answer as it should: %s", reason)
 
     def _note_schema(self, found: SchemaState) -> None:
         if found is self._schema:
@@ -161,19 +256,67 @@ class Database:
         elif found is SchemaState.NEWER:
             _log.warning("The database's schema is %s: serving it all the same", found.value)
 
-    def _translate(self, error: DBAPIError | PoolTimeout | OSError) -> Exception:
-        sqlstate = getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-        if sqlstate in (UNDEFINED_TABLE, UNDEFINED_COLUMN):
+    def _translate(self, failed: _Failed) -> Exception:
+        error = failed.failure.error
+        if error is None:
+            return StatementFailed(str(failed))
+        if error is SchemaOutdated:
             self._is_ready = False
             self._note_schema(SchemaState.OUTDATED)
-            return SchemaOutdated()
-        if sqlstate == QUERY_CANCELED:
-            self._note_trouble("a statement was cancelled")
-            return DeadlineExceeded()
-        is_away = sqlstate.startswith(_UNAVAILABLE) if sqlstate else isinstance(error, _LOST)
-        if isinstance(error, DBAPIError) and not is_away:
-            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-            return StatementFailed(f"{type(error.orig).__name__}, SQLSTATE {sqlstate}, constraint {constraint}")
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        self._note_trouble(str(cause).strip().partition("\n")[0])
-        return DatabaseUnavailable()
+        else:
+            self._note_trouble(str(failed), logging.ERROR if error is DatabaseMisconfigured else logging.WARNING)
+        return error()
+
+
+def _find_driver_connection(connection: AsyncConnection) -> psycopg.AsyncConnection:
+    """Return psycopg's own connection, which alone can be told to stop."""
+    assert connection.sync_connection  # noqa: S101 - it is connected
+    driver_connection: psycopg.AsyncConnection = connection.sync_connection.connection.driver_connection  # type: ignore[assignment]  # SQLAlchemy does not know which
+    return driver_connection
+
+
+def _describe(error: DBAPIError | OSError, phase: Phase) -> _Failed:
+    """Judge an error, and say what it was in one line that holds nothing of a row."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    sqlstate = getattr(cause, "sqlstate", None)
+    is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    failure = judge(phase, sqlstate, str(cause), is_lost=is_lost)
+    if failure.error is None:
+        constraint = getattr(getattr(cause, "diag", None), "constraint_name", None)
+        return _Failed(failure, f"{type(cause).__name__}, SQLSTATE {sqlstate}, constraint {constraint}")
+    advice = "; set TODO_PREPARED_STATEMENTS=off for a pooler that mixes them up" if sqlstate in UNPREPARED else ""
+    return _Failed(failure, str(cause).strip().partition("\n")[0] + advice)
+
+
+def _failure_of(state: RetryCallState) -> Failure:
+    assert state.outcome  # noqa: S101 - tenacity asks after a try
+    failed = state.outcome.exception()
+    assert isinstance(failed, _Failed)  # noqa: S101 - nothing else is tried again
+    return failed.failure
+
+
+def _pause(state: RetryCallState) -> float:
+    """Return how long to pause: more each time, and never as long as others that have failed at the same moment."""
+    longest = PAUSE_SECONDS[_failure_of(state).retry]
+    return random.uniform(0.1, 1) * min(longest, 0.1 * 2.0**state.attempt_number)  # noqa: S311 - no secret
+
+
+async def _release(call: _Call, work: asyncio.Task[Rows]) -> None:
+    """End a call, and get its connection back to the pool."""
+    if call.connection is None:  # it waits for one
+        work.cancel()
+    else:
+        with suppress(psycopg.Error, OSError):
+            await call.connection.cancel_safe(timeout=CANCEL_SECONDS)
+        await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+        if call.connection is not None:
+            _hang_up(call.connection)
+    await asyncio.wait({work})
+    if not work.cancelled() and (error := work.exception()):
+        _log.debug("An abandoned statement ended with %s", type(error).__name__)
+
+
+def _hang_up(connection: psycopg.AsyncConnection) -> None:
+    """Cut a connection off under the driver, which then sees it end: one to a frozen server does not end by itself."""
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

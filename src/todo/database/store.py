@@ -4,7 +4,7 @@ Every statement is made once, has bound parameters and carries the owner. None r
 nothing between the two for a concurrent request to change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from operator import gt, lt
 from typing import Any, Literal, NamedTuple
@@ -43,7 +43,7 @@ from sqlalchemy.sql import ColumnElement, Executable
 from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
 from uuid_utils.compat import uuid7
 
-from todo.database.engine import Database
+from todo.database.engine import Database, Rows
 from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
 from todo.models import (
     IdempotencyKey,
@@ -220,6 +220,9 @@ def _list(shape: _ListShape) -> Executable:
     return select(*_PUBLIC).where(*conditions).order_by(ordered, turn(id_)).limit(bindparam("limit", type_=Integer))
 
 
+_Run = Callable[[Executable, Mapping[str, object]], Awaitable[Rows]]
+
+
 class Page(NamedTuple):
     """A part of a list, and the place after which it goes on, if it does."""
 
@@ -247,7 +250,7 @@ class TaskStore:
 
     async def add(self, task: TaskCreate) -> TaskPublic:
         """Add a task."""
-        return _read(await self._one(_ADD, uuid7(), _new_values(task)))
+        return _read(await self._one(self._database.write, _ADD, uuid7(), _new_values(task)))
 
     async def add_once(self, task: TaskCreate, key: IdempotencyKey) -> Addition:
         """Add a task, or return the one that was added under this key, as it is now.
@@ -256,14 +259,14 @@ class TaskStore:
         """
         task_id = uuid7()
         values = {"new_idempotency_key": key, "new_fingerprint": make_fingerprint(task), **_new_values(task)}
-        rows = await self._database.run(_ADD_ONCE, {"owner": self.owner, "task_id": task_id, **values})
+        rows = await self._database.write(_ADD_ONCE, {"owner": self.owner, "task_id": task_id, **values})
         if not rows:
             raise IdempotencyKeyReused
         return Addition(_read(rows[0]), is_replayed=rows[0].id != task_id)
 
     async def get(self, task_id: UUID) -> TaskPublic:
         """Read one task."""
-        return _read(await self._one(_GET, task_id))
+        return _read(await self._one(self._database.read, _GET, task_id))
 
     async def page(self, query: TaskQuery, after: Position | None = None) -> Page:
         """Read the tasks that a query asks for, after a position, at most its limit of them."""
@@ -272,7 +275,7 @@ class TaskStore:
         if after:
             parameters |= {"after_value": after.value, "after_id": after.id}
         start: _Start = "first" if not after else "null" if after.value is None else "value"
-        rows = await self._database.run(_list(_ListShape(query.sort, frozenset(filters), start)), parameters)
+        rows = await self._database.read(_list(_ListShape(query.sort, frozenset(filters), start)), parameters)
         tasks = [_read(row) for row in rows[: query.limit]]
         has_next = len(rows) > query.limit
         return Page(tasks, Position(getattr(tasks[-1], query.sort_key), tasks[-1].id) if has_next else None)
@@ -303,7 +306,7 @@ class TaskStore:
         return await self._count(_REMOVE_ALL, {"status": status})
 
     async def _count(self, statement: Executable, parameters: Mapping[str, object]) -> int:
-        [(count,)] = await self._database.run(statement, {"owner": self.owner, **parameters})
+        [(count,)] = await self._database.write(statement, {"owner": self.owner, **parameters})
         return int(count)
 
     async def _change(
@@ -314,14 +317,17 @@ class TaskStore:
         values: Mapping[str, object] = NOTHING,
     ) -> Row[Any]:
         if versions is None:
-            return await self._one(statement, task_id, values)
-        row = await self._one(_GUARDED[statement], task_id, {"versions": list(versions), **values})
+            return await self._one(self._database.write, statement, task_id, values)
+        values = {"versions": list(versions), **values}
+        row = await self._one(self._database.write, _GUARDED[statement], task_id, values)
         if row.id is None:
             raise PreconditionFailed
         return row
 
-    async def _one(self, statement: Executable, task_id: UUID, values: Mapping[str, object] = NOTHING) -> Row[Any]:
-        rows = await self._database.run(statement, {"owner": self.owner, "task_id": task_id, **values})
+    async def _one(
+        self, run: _Run, statement: Executable, task_id: UUID, values: Mapping[str, object] = NOTHING
+    ) -> Row[Any]:
+        rows = await run(statement, {"owner": self.owner, "task_id": task_id, **values})
         if not rows:
             raise TaskNotFound
         return rows[0]

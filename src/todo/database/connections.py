@@ -1,0 +1,83 @@
+"""The pool's connections: how they are made, and how one is known to live without asking the database."""
+
+import select
+import time
+from typing import Any
+
+from psycopg import OperationalError
+from psycopg.pq import ConnStatus
+from psycopg.pq.abc import PGconn
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from todo import __version__
+
+CONNECT_TIMEOUT_SECONDS = 10  # Neon: a compute that sleeps needs a few seconds at worst
+# What was sent and is not even received within this time was sent to nobody. In milliseconds, as libpq wants it.
+SEND_TIMEOUT_MS = 5000
+# A router on the way may forget a connection that nobody uses, without a word to either end.
+IDLE_SECONDS_BEFORE_PING = 60
+PREPARE_THRESHOLD = 5  # psycopg's own: a statement is prepared when it has run so often on a connection
+
+
+def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepared_statements: bool) -> AsyncEngine:
+    """Make an engine whose connections are each in AUTOCOMMIT; nothing is connected yet."""
+    engine = create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        # In AUTOCOMMIT there is nothing to roll back, and psycopg would forget its prepared statements.
+        skip_autocommit_rollback=True,
+        hide_parameters=True,
+        use_native_hstore=False,  # looking the type up costs every first connection three round trips
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=pool_timeout_seconds,
+        pool_use_lifo=True,  # the most recently used connection is the likeliest to live
+        connect_args={
+            "application_name": f"todo-backend/{__version__}",
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "gssencmode": "disable",  # asking for it costs a round trip
+            "keepalives": 1,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": SEND_TIMEOUT_MS,
+            "prepare_threshold": PREPARE_THRESHOLD if prepared_statements else None,
+        },
+    )
+    pool = engine.sync_engine.pool
+
+    @event.listens_for(pool, "checkin")
+    def note_use(_: object, entry: ConnectionPoolEntry) -> None:
+        entry.info["used_at"] = time.monotonic()
+
+    @event.listens_for(pool, "checkout")
+    def refuse_dead(dbapi_connection: Any, entry: ConnectionPoolEntry, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's
+        """Have the pool replace a connection that has ended while nobody used it."""
+        if "used_at" not in entry.info:  # a new one
+            return
+        if has_ended(dbapi_connection.driver_connection.pgconn):
+            raise DisconnectionError
+        if time.monotonic() - entry.info["used_at"] > IDLE_SECONDS_BEFORE_PING:
+            try:
+                engine.dialect.do_ping(dbapi_connection)
+            except (DBAPIError, OperationalError):
+                raise DisconnectionError from None
+
+    return engine
+
+
+def has_ended(connection: PGconn) -> bool:
+    """Tell whether the other end has closed a connection that nobody uses, by looking at what has arrived."""
+    arrivals = select.poll()
+    arrivals.register(connection.socket, select.POLLIN)
+    while connection.status == ConnStatus.OK and arrivals.poll(0):
+        # A server that closes says why first, so that the end may be behind something to read.
+        try:
+            connection.consume_input()
+        except OperationalError:
+            return True
+    return connection.status != ConnStatus.OK

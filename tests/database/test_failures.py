@@ -1,0 +1,108 @@
+"""What a failure means, in the words in which it has been seen."""
+
+import pytest
+
+from todo.database.failures import Phase, Retry, judge
+from todo.errors import (
+    DatabaseMisconfigured,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    SchemaOutdated,
+    TodoError,
+)
+
+RUNNING = [Phase.READING, Phase.WRITING]
+PROXY = "connection failed: connection to server at "
+
+
+@pytest.mark.parametrize(
+    ("words", "retry", "error"),
+    [
+        ('"127.0.0.1", port 1 failed: Connection refused', Retry.BRIEFLY, DatabaseUnavailable),
+        ('on socket "/x/.s.PGSQL.5432" failed: No such file or directory', Retry.BRIEFLY, DatabaseUnavailable),
+        ("failed to resolve host 'db.invalid': Name or service not known", Retry.BRIEFLY, DatabaseUnavailable),
+        ("FATAL:  the database system is starting up", Retry.PATIENTLY, DatabaseUnavailable),
+        ("ERROR:  Control plane request failed", Retry.PATIENTLY, DatabaseUnavailable),
+        ("ERROR:  Couldn't connect to compute node", Retry.PATIENTLY, DatabaseUnavailable),
+        ("ERROR:  Too many database connection attempts are currently ongoing", Retry.PATIENTLY, DatabaseUnavailable),
+        ("connection timeout expired", Retry.PATIENTLY, DatabaseUnavailable),
+        ("SSL error: unexpected eof while reading", Retry.PATIENTLY, DatabaseUnavailable),
+        ("server closed the connection unexpectedly", Retry.PATIENTLY, DatabaseUnavailable),
+        ("FATAL:  remaining connection slots are reserved for roles", Retry.NEVER, DatabaseUnavailable),
+        ("FATAL:  sorry, too many clients already", Retry.NEVER, DatabaseUnavailable),
+        ("FATAL:  no more connections allowed (max_client_conn)", Retry.NEVER, DatabaseUnavailable),
+        ("ERROR:  The endpoint is disabled. Enable it and try again.", Retry.NEVER, DatabaseMisconfigured),
+        ("ERROR:  The requested endpoint cannot be found", Retry.NEVER, DatabaseMisconfigured),
+        ("ERROR:  Your account or project has exceeded the compute time quota.", Retry.NEVER, DatabaseMisconfigured),
+        ("FATAL:  password authentication failed for user 'x'", Retry.NEVER, DatabaseMisconfigured),
+        ("ERROR:  This IP address is not allowed to connect", Retry.NEVER, DatabaseMisconfigured),
+        ('FATAL:  database "x" does not exist', Retry.NEVER, DatabaseMisconfigured),
+        ("server does not support SSL, but SSL was required", Retry.NEVER, DatabaseMisconfigured),
+        ("SSL error: certificate verify failed", Retry.NEVER, DatabaseMisconfigured),
+        ("channel binding is required, but server did not offer", Retry.NEVER, DatabaseMisconfigured),
+        ("FATAL:  unsupported startup parameter in options: x", Retry.NEVER, DatabaseMisconfigured),
+    ],
+)
+def test_what_fails_while_connecting_was_never_sent(words: str, retry: Retry, error: type[TodoError]) -> None:
+    """It is tried again unless it is final, or the database is full."""
+    assert judge(Phase.CONNECTING, None, PROXY + words, is_lost=False) == (retry, error)
+
+
+@pytest.mark.parametrize("phase", RUNNING)
+@pytest.mark.parametrize(
+    ("sqlstate", "words", "retry", "error"),
+    [
+        ("40001", "could not serialize access", Retry.ONCE, DatabaseUnavailable),
+        ("40P01", "deadlock detected", Retry.ONCE, DatabaseUnavailable),
+        ("55P03", "canceling statement due to lock timeout", Retry.ONCE, DatabaseUnavailable),
+        ("0A000", "cached plan must not change result type", Retry.ONCE, DatabaseUnavailable),
+        ("26000", 'prepared statement "_pg3_0" does not exist', Retry.ONCE, DatabaseUnavailable),
+        ("42P05", 'prepared statement "_pg3_0" already exists', Retry.ONCE, DatabaseUnavailable),
+        ("57014", "canceling statement due to statement timeout", Retry.NEVER, DeadlineExceeded),
+        ("25006", "cannot execute UPDATE in a read-only transaction", Retry.NEVER, DatabaseUnavailable),
+        ("53100", "could not extend file: No space left on device", Retry.NEVER, DatabaseUnavailable),
+        ("42P01", 'relation "tasks" does not exist', Retry.NEVER, SchemaOutdated),
+        ("42703", 'column "x" does not exist', Retry.NEVER, SchemaOutdated),
+        ("23514", "violates check constraint", Retry.NEVER, None),
+        ("42601", "syntax error", Retry.NEVER, None),
+        ("0A000", "cannot do that", Retry.NEVER, None),
+        (None, "cannot adapt type", Retry.NEVER, None),
+    ],
+)
+def test_what_the_database_refuses_has_not_happened(
+    phase: Phase, sqlstate: str | None, words: str, retry: Retry, error: type[TodoError] | None
+) -> None:
+    """So it may be tried again, where that can help."""
+    assert judge(phase, sqlstate, words, is_lost=False) == (retry, error)
+
+
+@pytest.mark.parametrize("phase", RUNNING)
+@pytest.mark.parametrize(
+    ("words", "retry"),
+    [
+        ("query_wait_timeout", Retry.NEVER),
+        ("server login has been failing, cached error: connect failed", Retry.BRIEFLY),
+    ],
+)
+def test_what_a_pooler_could_not_pass_on_has_not_happened(phase: Phase, words: str, retry: Retry) -> None:
+    """It closes the connection, which makes no difference."""
+    assert judge(phase, "08P01", words, is_lost=True) == (retry, DatabaseUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "words"),
+    [
+        ("57P01", "terminating connection due to administrator command"),
+        ("57P02", "terminating connection because of crash of another server process"),
+        ("08P01", "server conn crashed?"),
+        (None, "SSL error: unexpected eof while reading"),
+        (None, "server closed the connection unexpectedly"),
+        (None, "received 2 results from command 'COMMIT'"),
+        ("XX000", "whatever a proxy says"),
+    ],
+)
+def test_what_was_on_a_lost_connection_may_have_happened(sqlstate: str | None, words: str) -> None:
+    """A read may run again; a write must not."""
+    assert judge(Phase.READING, sqlstate, words, is_lost=True) == (Retry.ONCE, DatabaseUnavailable)
+    assert judge(Phase.WRITING, sqlstate, words, is_lost=True) == (Retry.NEVER, OutcomeUnknown)
