@@ -35,7 +35,7 @@ def environment() -> Iterator[None]:
     """No test sees the settings of whoever runs it."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("DATABASE_URL", "PG", "TODO_"))]:
-            if name != "TODO_TEST_DATABASE_URL":
+            if not name.startswith("TODO_TEST_"):
                 patch.delenv(name)
         yield
 
