@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-from anyio.from_thread import start_blocking_portal
 from tests.operations import run_six_operations
 from tests.service import Service, running_service
-from tests.wire import count_round_trips
+from tests.wire import relayed
 
 WRITES_BEFORE_KILL = 50
 PATIENCE_SECONDS = 20
@@ -158,8 +157,7 @@ def test_creation_whose_answer_was_lost_is_found_by_its_key(database_url: str, o
             return bool(connection.execute("SELECT FROM tasks WHERE user_id = %s", [owner]).rowcount)
 
     with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(count_round_trips(database_url)) as relay,
+        relayed(database_url) as relay,
         running_service(DATABASE_URL=relay.url) as service,
         ThreadPoolExecutor() as pool,
     ):

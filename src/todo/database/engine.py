@@ -11,8 +11,8 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias
 
 import psycopg
@@ -88,7 +88,8 @@ class Database:
             prepared_statements=prepared_statements,
         )
         self._places = asyncio.Semaphore(pool_size)  # one for each connection; the pool itself is never waited for
-        self._standing_since: float | None = None  # when a connection was made, unless the last try to make one failed
+        self._connected = 0  # calls that have a connection, and do not still wait for one to be made
+        self._connected_since: float | None = None
         self._abandoned: set[asyncio.Task[None]] = set()
         self._schema: SchemaState | None = None
         self._is_ready = False
@@ -176,33 +177,42 @@ class Database:
         reached = Phase.CONNECTING
         try:
             async with self._engine.connect() as connection:
-                self._standing_since = self._standing_since or time.monotonic()
-                call.connection = _find_driver_connection(connection)
-                reached = Phase.READING
-                schema = await self._find_schema(connection)
-                reached = phase
-                rows = (await connection.execute(statement, parameters)).all()
+                with self._note_connection(call, connection):
+                    reached = Phase.READING
+                    schema = await self._find_schema(connection)
+                    reached = phase
+                    rows = (await connection.execute(statement, parameters)).all()
         except (DBAPIError, OSError) as error:
-            if reached is Phase.CONNECTING:
-                self._standing_since = None
             raise _describe(error, reached) from None
-        finally:
-            call.connection = None
         self._note_schema(schema)
         self._note_success()
         return rows
+
+    @contextmanager
+    def _note_connection(self, call: _Call, connection: AsyncConnection) -> Iterator[None]:
+        call.connection = _find_driver_connection(connection)
+        self._connected += 1
+        self._connected_since = self._connected_since or time.monotonic()
+        try:
+            yield
+        finally:
+            call.connection = None
+            self._connected -= 1
+            if not self._connected:
+                self._connected_since = None
 
     @asynccontextmanager
     async def _take_place(self) -> AsyncIterator[None]:
         """Hold one of the pool's places; raise DatabaseUnavailable where none becomes free in the pool's time.
 
-        That time counts only while a connection stands: while a database wakes up, there is nothing to be had sooner.
+        That time counts only while some call has its connection: while all of them still wait for a database that wakes
+        up, there is nothing to be had sooner.
         """
         arrived = time.monotonic()
         while self._places.locked():
             patience = self._pool_timeout_seconds
-            if self._standing_since is not None:
-                patience += max(arrived, self._standing_since) - time.monotonic()
+            if self._connected_since is not None:
+                patience += max(arrived, self._connected_since) - time.monotonic()
             if patience <= 0:
                 raise DatabaseUnavailable("Every connection to the database is in use; nothing has happened.")
             with suppress(TimeoutError):
