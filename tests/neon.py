@@ -44,7 +44,7 @@ default_pool_size = {pool_size}
 query_wait_timeout = 120
 server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
-client_tls_sslmode = require
+client_tls_sslmode = {client_tls}
 client_tls_cert_file = {folder}/server.pem
 client_tls_key_file = {folder}/server.key
 server_tls_sslmode = require
@@ -207,7 +207,9 @@ def tls_server(folder: Path) -> Iterator[TlsServer]:
 
 
 @contextmanager
-def pooler(before: TlsServer, program: Path, *, prepares: bool, pool_size: int = POOL_SIZE) -> Iterator[Server]:
+def pooler(
+    before: TlsServer, program: Path, *, prepares: bool, pool_size: int = POOL_SIZE, client_tls: str = "require"
+) -> Iterator[Server]:
     """Run a PgBouncer in transaction mode before a server."""
     port = find_port()
     settings = before.folder / f"pgbouncer-{port}.ini"
@@ -217,6 +219,7 @@ def pooler(before: TlsServer, program: Path, *, prepares: bool, pool_size: int =
             port=port,
             folder=before.folder,
             pool_size=pool_size,
+            client_tls=client_tls,
             prepared_statements="max_prepared_statements = 1000" if prepares else "",
         )
     )

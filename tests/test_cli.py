@@ -75,15 +75,29 @@ def test_migrate_prints_sql_without_a_database() -> None:
     assert result.returncode == 0
 
 
-def test_check_of_a_good_database_is_all_ok(database_url: str) -> None:
-    """A line for each subject, and exit status 0."""
-    result = run("check", DATABASE_URL=database_url)
+def test_check_of_a_good_database_finds_nothing_wrong(database_url: str) -> None:
+    """A line for each subject, some with advice, and exit status 0."""
+    result = run("check", DATABASE_URL=database_url, TODO_PUBLIC_URL="https://todo.example.com")
 
-    lines = [line.split() for line in result.stdout.splitlines()]
-    assert [line[:2] for line in lines] == [
-        ["ok", subject] for subject in ("settings", "connection", "server", "clock", "role", "schema")
-    ]
+    words = {subject: word for word, subject, *_ in (line.split() for line in result.stdout.splitlines())}
+    assert words["settings"] == words["connection"] == words["schema"] == words["slots"] == "ok"
+    assert words["role"] == words["timeouts"] == "note"
+    assert "WRONG" not in words.values()
     assert result.returncode == 0
+
+
+def test_check_advises_a_public_url(database_url: str) -> None:
+    """Without one, whoever sends a Host decides what `url` says."""
+    assert "note   settings    DATABASE_URL; without TODO_PUBLIC_URL" in run("check", DATABASE_URL=database_url).stdout
+
+
+def test_check_goes_past_the_pooler(database_url: str) -> None:
+    """As migrations do; and tries the way through it as well."""
+    result = run("check", DATABASE_URL=NOWHERE, DATABASE_URL_UNPOOLED=database_url)
+
+    assert "ok     schema" in result.stdout
+    assert "WRONG  connection" in result.stdout
+    assert result.returncode == 1
 
 
 def test_check_says_what_to_do(empty_database_url: str) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from fastapi import FastAPI
+from sqlalchemy.engine import URL
 
 from todo.app import create_app
 from todo.database.checks import Finding, check_database
@@ -120,27 +121,41 @@ def _open_database(settings: Settings) -> Iterator[str]:
 @contextmanager
 def _open_direct_database(settings: Settings) -> Iterator[str]:
     """Yield a URL without a pooler in between, which is what a migration needs."""
-    if settings.database_url_unpooled is not None:
-        unpooled = settings.database_url_unpooled.get_secret_value()
-        url = read_database_url(unpooled, variable="DATABASE_URL_UNPOOLED")
-        yield url.render_as_string(hide_password=False)
+    if unpooled := _read_unpooled_url(settings):
+        yield unpooled.render_as_string(hide_password=False)
     else:
         with _open_database(settings) as pooled:
             yield derive_direct_url(read_database_url(pooled)).render_as_string(hide_password=False)
 
 
+def _read_unpooled_url(settings: Settings) -> URL | None:
+    if settings.database_url_unpooled is None:
+        return None
+    return read_database_url(settings.database_url_unpooled.get_secret_value(), variable="DATABASE_URL_UNPOOLED")
+
+
 def _check() -> Iterator[Finding]:
     try:
         settings = read_settings()
-        with _open_database(settings) as url:
-            yield Finding("settings", is_right=True, found="embedded" if settings.is_embedded else "DATABASE_URL")
-            yield from check_database(derive_direct_url(read_database_url(url)))
+        with _open_database(settings) as address:
+            yield _check_settings(settings)
+            url = read_database_url(address)
+            direct_url = _read_unpooled_url(settings) or derive_direct_url(url)
+            yield from check_database(url, direct_url, settings.workers * settings.pool_size)
     except BadSetting as error:
         yield Finding("settings", is_right=False, found=str(error))
 
 
+def _check_settings(settings: Settings) -> Finding:
+    if settings.is_embedded:
+        return Finding("settings", is_right=True, found="no DATABASE_URL, so an embedded database")
+    advice = "" if settings.public_url else "without TODO_PUBLIC_URL, `url` and `Location` repeat the request's Host"
+    return Finding("settings", is_right=True, found="DATABASE_URL", advice=advice)
+
+
 def _report_finding(finding: Finding) -> bool:
-    typer.echo(f"{'ok' if finding.is_right else 'WRONG':5}  {finding.subject:10}  {finding.found}")
+    word = "WRONG" if not finding.is_right else "note" if finding.advice else "ok"
+    typer.echo(f"{word:5}  {finding.subject:10}  {'; '.join(filter(None, [finding.found, finding.advice]))}")
     return finding.is_right
 
 

@@ -1,6 +1,7 @@
 """The service on the databases that it will meet: PostgreSQL over TLS, and behind a pooler in transaction mode."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +13,12 @@ import psycopg
 import pytest
 from tests.neon import POOL_SIZE, TlsServer, find_pooler, pooler, run_migrate, tls_server
 from tests.operations import run_six_operations
-from tests.service import running_service
+from tests.service import TODO, running_service
+from tests.wire import relayed
 
 CLIENTS = 50
+# The startup and two words of SCRAM; with TLS there are two more, of its request and of its handshake.
+FRESH_CONNECTION_TRIPS = 3
 ROUNDS = 4
 ROOT = Path(__file__).parents[2]
 
@@ -105,6 +109,50 @@ def test_many_clients_share_few_connections(server: TlsServer, neon_url: str) ->
             [(connections,)] = connection.execute(question).fetchall()
 
     assert 1 <= connections <= POOL_SIZE
+
+
+def test_check_tells_of_encryption(server: TlsServer) -> None:
+    """And of what the way to the database lacks."""
+    bound = run_check(server.url({"sslmode": "require", "channel_binding": "require"}))
+    unbound = run_check(server.url({"sslmode": "require"}))
+
+    assert re.search(r"^ok +encryption +TLS \(TLSv1\.3\), channel binding used$", bound, re.MULTILINE)
+    assert re.search(r"^note +encryption .* add channel_binding=require", unbound, re.MULTILINE)
+    assert "canary" not in bound + unbound
+
+
+def run_check(url: str) -> str:
+    """What an operator reads."""
+    environment = {**os.environ, "DATABASE_URL": url}
+    result = subprocess.run([TODO, "check"], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return result.stdout
+
+
+def test_operations_are_one_round_trip_through_a_pooler_too(server: TlsServer, owner: str) -> None:
+    """And what a fresh connection adds is counted; the way to this pooler is not encrypted, so that it can be read."""
+    with (
+        pooler(server, find_pooler(prepares=True), prepares=True, client_tls="disable") as before,
+        relayed(server.url({}, before.port)) as relay,
+        running_service(DATABASE_URL=relay.url, TODO_POOL_SIZE="1") as service,
+    ):
+        relay.hang_up()
+        relay.reset()
+        client, tasks = service.client, f"/api/{owner}/tasks"
+        task = client.post(tasks, json={"title": "A task"}).json()["url"]
+        assert relay.trips == FRESH_CONNECTION_TRIPS + 1
+        for method, url, body in [
+            ("GET", tasks, None),
+            ("GET", task, None),
+            ("PATCH", task, {"title": "Renamed"}),
+            ("PATCH", f"{task}/complete", None),
+            ("PATCH", f"{tasks}?status=all", {"completed": False}),
+            ("DELETE", task, None),
+            ("GET", task, None),
+            ("DELETE", f"{tasks}?status=all", None),
+        ]:
+            relay.reset()
+            client.request(method, url, json=body)
+            assert relay.trips == 1, (method, url)
 
 
 def test_plain_connection_is_refused_in_one_line(server: TlsServer) -> None:

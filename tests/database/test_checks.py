@@ -14,7 +14,9 @@ from todo.database.urls import read_database_url
 
 CANARY = "canary-hunter2"
 NOWHERE = f"postgresql://todo:{CANARY}@127.0.0.1:1/todo"
-SUBJECTS = ["connection", "server", "clock", "role", "schema"]
+SUBJECTS = [
+    *("connection", "encryption", "server", "clock", "distance", "role", "timeouts", "ctype", "schema", "slots"),
+]
 ON_TASKS = ["SELECT", "INSERT", "UPDATE", "DELETE"]
 
 
@@ -66,12 +68,12 @@ def name_of(identifier: sql.Identifier) -> str:
     return identifier.as_string().strip('"')
 
 
-def check(url: URL) -> dict[str, Finding]:
+def check(url: URL, direct_url: URL | None = None, connections: int = 10) -> dict[str, Finding]:
     """Return what is found, by subject; see that each finding is one line without the password."""
-    findings = list(check_database(url))
+    findings = list(check_database(url, direct_url or url, connections))
     for finding in findings:
-        assert finding.found.isprintable()
-        assert CANARY not in finding.found
+        assert (finding.found + finding.advice).isprintable()
+        assert CANARY not in finding.found + finding.advice
     return {finding.subject: finding for finding in findings}
 
 
@@ -158,11 +160,11 @@ def test_role_without_any_right_is_wrong(url: URL, role: sql.Identifier) -> None
 
 def test_connection_that_breaks_is_a_finding(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
     """What was found before it broke is told, and then that it broke."""
-    findings = check_database(log_in(url, role))
+    findings = check_database(log_in(url, role), log_in(url, role), 10)
     assert next(findings).is_right
     connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", [name_of(role)])
 
-    (broken,) = findings
+    *_, broken = findings
 
     assert (broken.subject, broken.is_right) == ("connection", False)
     assert broken.found.isprintable()
@@ -187,3 +189,52 @@ def test_clock_that_is_off_is_wrong(url: URL, monkeypatch: pytest.MonkeyPatch) -
 
     assert list_wrong(findings) == ["clock"]
     assert "set one of the two clocks right" in findings["clock"].found
+
+
+def test_role_that_is_more_than_it_needs_is_told_so(url: URL) -> None:
+    """It serves all the same, as Neon's own does."""
+    assert "a superuser" in check(url)["role"].advice
+
+
+def test_role_with_the_grants_alone_is_all_right(
+    url: URL, connection: psycopg.Connection, role: sql.Identifier
+) -> None:
+    """Nothing is advised about it."""
+    connection.execute(sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}").format(role))
+
+    assert check(log_in(url, role))["role"].advice == ""
+
+
+def test_timeouts_of_the_role_are_told(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
+    """Those that are missing, with what sets them."""
+    timeouts = check(log_in(url, role))["timeouts"]
+    assert timeouts.found.endswith("lock_timeout off, statement_timeout off")
+    assert "ALTER ROLE" in timeouts.advice
+
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute(sql.SQL("ALTER ROLE {} SET {} = '5s'").format(role, sql.Identifier(name)))
+    timeouts = check(log_in(url, role))["timeouts"]
+    assert "statement_timeout 5 s" in timeouts.found
+    assert timeouts.advice == ""
+
+
+def test_more_connections_than_the_server_has_are_wrong(url: URL) -> None:
+    """Counted over all workers."""
+    slots = check(url, connections=1000)["slots"]
+
+    assert not slots.is_right
+    assert "TODO_POOL_SIZE" in slots.found
+
+
+def test_ctype_of_the_database_is_told(url: URL) -> None:
+    """One that knows every letter's case is all right."""
+    assert check(url)["ctype"].advice == ""
+
+
+def test_another_way_to_the_database_is_tried_too(url: URL) -> None:
+    """Requests may go through a pooler that migrations go past."""
+    findings = check(read_database_url(NOWHERE), url)
+
+    assert list_wrong(findings) == ["connection"]
+    assert "refused" in findings["connection"].found

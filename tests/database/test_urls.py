@@ -56,6 +56,45 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     assert caught.value.__suppress_context__, "a traceback would show the URL"
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("pgbouncer=true", 'invalid connection option "pgbouncer"'),
+        (f"{CANARY}=x&sslmode=require&x={CANARY}", "invalid connection option"),
+        ("sslmode=required", "sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full"),
+        ("sslmode=require&sslmode=disable", "has the option sslmode more than once"),
+    ],
+)
+def test_option_that_the_driver_does_not_know_is_refused(query: str, words: str) -> None:
+    """At the start and in one line, and not with each request."""
+    with pytest.raises(BadSetting, match=words) as caught:
+        read_database_url(f"postgresql://owner:{CANARY}@host/neondb?{query}")
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", [POOLED, DIRECT])
+def test_neon_is_reached_over_tls_whatever_the_url_leaves_out(host: str) -> None:
+    """Libpq alone would go on without it where somebody on the way takes it out; elsewhere nothing is decided here."""
+    assert read_database_url(f"postgresql://owner@{host}/neondb").query == {"sslmode": "require"}
+    assert read_database_url(f"postgresql://owner@{host}/neondb?sslmode=verify-full").query == {
+        "sslmode": "verify-full"
+    }
+    assert read_database_url("postgresql://owner@db.example.com/todo").query == {}
+
+
+def test_endpoint_may_be_named_by_an_option() -> None:
+    """As Neon prints it for clients without SNI."""
+    url = read_database_url(f"postgresql://owner@{DIRECT}/neondb?sslmode=require&options=endpoint%3Dep-cool")
+
+    assert url.query["options"] == "endpoint=ep-cool"
+
+
+def test_space_around_a_url_is_nothing() -> None:
+    """As it comes out of files and dashboards."""
+    assert read_database_url(f" postgresql://owner@{DIRECT}/neondb\n").database == "neondb"
+
+
 def test_direct_url_is_the_pooled_one_without_the_pooler() -> None:
     """Only the host's first label changes."""
     pooled = read_database_url(f"postgresql://owner:{CANARY}@{POOLED}:5432/neondb?{QUERY}")

@@ -46,6 +46,48 @@ def test_unexpected_error_is_a_500_that_tells_nothing(spoilt_url: str) -> None:
     assert CANARY not in log + response.text
 
 
+# Raises a SQLSTATE for the first so many writes, as PostgreSQL would where it has no room or gives up on a row.
+TRIGGER = """
+    CREATE SEQUENCE tries;
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF nextval('tries') <= {failures} THEN
+            RAISE EXCEPTION 'failed on purpose: {canary}' USING ERRCODE = '{sqlstate}';
+        END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER fail BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION fail()
+"""
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "failures", "status"),
+    [
+        pytest.param("40P01", 1, 201, id="row 13, one deadlock"),
+        pytest.param("40001", 1, 201, id="row 13, one serialization failure"),
+        pytest.param("40P01", 99, 503, id="row 13, deadlocks without end"),
+        pytest.param("53100", 1, 503, id="row 12, disk full"),
+        pytest.param("57014", 1, 504, id="row 8, statement timeout"),
+    ],
+)
+def test_write_that_is_rolled_back_is_tried_again_where_that_helps(
+    spoilt_url: str, sqlstate: str, failures: int, status: int
+) -> None:
+    """Once, since it has not happened; and no answer or log has what the database said of the row."""
+    with psycopg.connect(spoilt_url) as connection:
+        connection.execute(TRIGGER.format(failures=failures, canary=CANARY, sqlstate=sqlstate).encode())
+    with running_service(DATABASE_URL=spoilt_url, TODO_LOG_LEVEL="debug") as service:
+        response = service.client.post("/api/alice/tasks", json={"title": "A task"})
+        listed = service.client.get("/api/alice/tasks").json()
+        log = service.read_log()
+
+    assert response.status_code == status
+    assert len(listed) == (status == 201)
+    assert ("Retry-After" in response.headers) is (status == 503)
+    assert CANARY not in response.text
+    assert "Traceback" not in log
+
+
 def test_database_that_is_away_is_a_503_that_tells_no_secret() -> None:
     """Rows 72 and 77: a page may read it and when to come back; the log has the reason, and no password."""
     with running_service(

@@ -1,9 +1,11 @@
-"""Whether a database is fit to serve: what `todo check` asks it, over a connection of its own."""
+"""Whether a database is fit to serve: what `todo check` asks it, over connections of its own."""
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import median
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, text
@@ -11,46 +13,106 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from todo.database.schema import CONNECT_TIMEOUT_SECONDS, SchemaState, compare_revision, read_revisions
+from todo.database.urls import is_pooled
 
 OLDEST_SERVER = 15
 CLOCK_TOLERANCE_SECONDS = 5
+ROUND_TRIPS = 5  # of which the median is told
+SPARE_CONNECTIONS = 5  # for migrations, backups and people
+NEON_POOLER_CLIENTS = 10_000
+FAR_MILLISECONDS = 20
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 _READ_SERVER = text("SELECT current_setting('server_version_num')::int, clock_timestamp()")
+_READ_TLS = text("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 _READ_ROLE = text(
-    "SELECT current_user, rolsuper, COALESCE(has_table_privilege(to_regclass('tasks'), 'SELECT')"
+    "SELECT current_user, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,"
+    " COALESCE(has_table_privilege(to_regclass('tasks'), 'SELECT')"
     " AND has_table_privilege(to_regclass('tasks'), 'INSERT')"
     " AND has_table_privilege(to_regclass('tasks'), 'UPDATE')"
     " AND has_table_privilege(to_regclass('tasks'), 'DELETE')"
     " AND has_table_privilege(to_regclass('alembic_version'), 'SELECT'), false)"
     " FROM pg_roles WHERE rolname = current_user"
 )
+_POWERS = ("a superuser", "not bound by row-level security", "makes roles", "makes databases", "replicates")
+_READ_TIMEOUTS = text(
+    "SELECT name, setting::int FROM pg_settings"
+    " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') ORDER BY name"
+)
+_READ_CTYPE = text(
+    "SELECT lower(U&'\\00C9') = U&'\\00E9', datctype FROM pg_database WHERE datname = current_database()"
+)
+_READ_SLOTS = text(
+    "SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int"
+    " + COALESCE(current_setting('reserved_connections', true)::int, 0)"
+)
+_ONE = text("SELECT 1")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one subject; where it is not right, `found` says what to do."""
+    """What was found of one subject; where it is not right, `found` says what to do.
+
+    `advice` is for what works and could be better.
+    """
 
     subject: str
     is_right: bool
     found: str
+    advice: str = ""
 
 
-def check_database(url: URL) -> Iterator[Finding]:
-    """Look at the connection, the server, the role, the schema and the clock; stop where one cannot connect."""
-    engine = create_engine(
-        url,
-        poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
-    )
+def check_database(url: URL, direct_url: URL, connections: int) -> Iterator[Finding]:
+    """Look at what stands at `direct_url`, and at the way there through `url` for so many connections.
+
+    Stops where one cannot connect.
+    """
     try:
-        with engine.connect() as connection:
-            yield Finding("connection", is_right=True, found=f"{url.host or 'local socket'}, database {url.database}")
+        with _connect(direct_url) as connection:
+            yield _check_connection(url, direct_url)
+            yield _check_tls(connection, direct_url)
             yield from _check_server(connection)
+            yield _check_distance(connection)
             yield _check_role(connection)
+            yield _check_timeouts(connection)
+            yield _check_ctype(connection)
             yield _check_schema(connection)
+            yield _check_slots(connection, connections, goes_through_pooler=is_pooled(url))
+        if url != direct_url:
+            with _connect(url) as connection:
+                connection.execute(_ONE)
+            yield Finding("pooler", is_right=True, found=f"{url.host} lets this role in")
     except DBAPIError as error:
         yield Finding("connection", is_right=False, found=str(error.orig).strip().splitlines()[0])
+
+
+@contextmanager
+def _connect(url: URL) -> Iterator[Connection]:
+    options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=options)
+    with engine.connect() as connection:
+        yield connection
+
+
+def _check_connection(url: URL, direct_url: URL) -> Finding:
+    way = "direct"
+    if is_pooled(url):
+        way = f"requests through Neon's pooler, migrations through {direct_url.host}"
+    return Finding("connection", is_right=True, found=f"{url.host or 'local socket'}, database {url.database}, {way}")
+
+
+def _check_tls(connection: Connection, url: URL) -> Finding:
+    pgconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]  # it is connected
+    if not pgconn.ssl_in_use:
+        is_local = not url.host or url.host in LOCAL_HOSTS
+        advice = "" if is_local else ": add sslmode=require to the URL, or verify-full"
+        return Finding("encryption", is_local, f"none{advice}")
+    version = connection.execute(_READ_TLS).scalar() or "ends before the server, at a proxy"
+    is_bound = url.query.get("channel_binding") == "require"
+    binding = "channel binding used" if is_bound else "channel binding not required"
+    # libpq does not say whether it was used; where it is required and was not, nobody would be here.
+    advice = "" if is_bound or "sslrootcert" in url.query else "add channel_binding=require, as Neon's own URLs do"
+    return Finding("encryption", is_right=True, found=f"TLS ({version}), {binding}", advice=advice)
 
 
 def _check_server(connection: Connection) -> Iterator[Finding]:
@@ -60,18 +122,46 @@ def _check_server(connection: Connection) -> Iterator[Finding]:
     major, minor = divmod(number, 10_000)
     is_new_enough = major >= OLDEST_SERVER
     advice = "" if is_new_enough else f"; {OLDEST_SERVER} or newer is needed"
-    yield Finding("server", is_new_enough, f"PostgreSQL {major}.{minor}, {round_trip * 1000:.1f} ms away{advice}")
+    yield Finding("server", is_new_enough, f"PostgreSQL {major}.{minor}{advice}")
     ahead = (server_clock - datetime.now(UTC)).total_seconds()
     is_exact = abs(ahead) <= CLOCK_TOLERANCE_SECONDS + round_trip
     advice = "" if is_exact else "; set one of the two clocks right"
     yield Finding("clock", is_exact, f"{ahead:+.1f} s from this machine's{advice}")
 
 
+def _check_distance(connection: Connection) -> Finding:
+    times = []
+    for _ in range(ROUND_TRIPS):
+        started = time.monotonic()
+        connection.execute(_ONE)
+        times.append(time.monotonic() - started)
+    milliseconds = median(times) * 1000
+    advice = "run the service in the database's region" if milliseconds > FAR_MILLISECONDS else ""
+    return Finding("distance", is_right=True, found=f"{milliseconds:.1f} ms a round trip", advice=advice)
+
+
 def _check_role(connection: Connection) -> Finding:
-    role, is_superuser, can_serve = connection.execute(_READ_ROLE).one()
-    power = ", a superuser" if is_superuser else ""
-    advice = "" if can_serve else "; it may not read and write tasks: run `todo migrate`, or grant it the tables"
-    return Finding("role", can_serve, f"{role}{power}{advice}")
+    role, *powers, can_serve = connection.execute(_READ_ROLE).one()
+    if not can_serve:
+        found = f"{role}; it may not read and write tasks: run `todo migrate`, or grant it the tables"
+        return Finding("role", is_right=False, found=found)
+    surplus = ", ".join(power for power, has_it in zip(_POWERS, powers, strict=True) if has_it)
+    advice = f"it is more than it needs to be ({surplus}): see docs/operations.md for a role that only serves"
+    return Finding("role", is_right=True, found=role, advice=advice if surplus else "")
+
+
+def _check_timeouts(connection: Connection) -> Finding:
+    timeouts = {str(name): int(value) for name, value in connection.execute(_READ_TIMEOUTS)}
+    found = ", ".join(f"{name} {value / 1000:g} s" if value else f"{name} off" for name, value in timeouts.items())
+    missing = [name for name, value in timeouts.items() if not value]
+    advice = f"ALTER ROLE … SET {missing[0]} = …: see docs/operations.md" if missing else ""
+    return Finding("timeouts", is_right=True, found=found, advice=advice)
+
+
+def _check_ctype(connection: Connection) -> Finding:
+    knows_case, ctype = connection.execute(_READ_CTYPE).one()
+    advice = "" if knows_case else "search and titles know the case of ASCII letters alone: use a database with C.UTF-8"
+    return Finding("ctype", is_right=True, found=ctype, advice=advice)
 
 
 def _check_schema(connection: Connection) -> Finding:
@@ -80,3 +170,13 @@ def _check_schema(connection: Connection) -> Finding:
     advice = "; run `todo migrate`" if state is SchemaState.OUTDATED else ""
     found = f"revision {revision or 'none'}, {state.value} ({read_revisions()[0]}){advice}"
     return Finding("schema", state is not SchemaState.OUTDATED, found)
+
+
+def _check_slots(connection: Connection, connections: int, *, goes_through_pooler: bool) -> Finding:
+    maximum, reserved = connection.execute(_READ_SLOTS).one()
+    if goes_through_pooler:
+        found = f"{connections} of the pooler's {NEON_POOLER_CLIENTS}, which share {maximum * 9 // 10} of the server's"
+        return Finding("slots", connections <= NEON_POOLER_CLIENTS, found)
+    room = maximum - reserved - SPARE_CONNECTIONS
+    advice = "" if connections <= room else "; lower TODO_POOL_SIZE or TODO_WORKERS, or use Neon's pooled URL"
+    return Finding("slots", connections <= room, f"{connections} of {room} connections{advice}")
