@@ -360,6 +360,7 @@ def test_a_host_that_is_not_here_is_one_line(host: str) -> None:
         ensure_port_is_free(host, 8000)
 
 
+@pytest.mark.ordinary_account  # root may listen on every port
 def test_a_privileged_port_is_one_line() -> None:
     """A port that this account may not have is a fault of the setting."""
     try:

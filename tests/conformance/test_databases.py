@@ -128,6 +128,24 @@ def run_check(url: str) -> str:
     return result.stdout
 
 
+def test_commands_of_the_operations_page_lead_to_a_service(server: TlsServer) -> None:
+    """Its SQL is run as it stands, by the owner; the role that it makes serves, with nothing left to advise."""
+    page = (ROOT / "docs/operations.md").read_text()
+    with psycopg.connect(server.url({}), autocommit=True) as owner:
+        for block in re.findall(r"<<'SQL'\n(.*?)SQL\n", page, re.DOTALL):
+            owner.execute(block.encode())
+    [password] = re.findall(r"CREATE ROLE todo_app LOGIN PASSWORD '(.*)'", page)
+    url = (
+        f"postgresql://todo_app:{password}@localhost:{server.server.port}/todo?sslmode=require&channel_binding=require"
+    )
+
+    serve_six_operations("operations", {"DATABASE_URL": url})
+    checked = run_check(url)
+
+    for subject in ("encryption", "role", "timeouts", "schema", "slots"):
+        assert re.search(rf"^ok +{subject} ", checked, re.MULTILINE), checked
+
+
 def test_operations_are_one_round_trip_through_a_pooler_too(server: TlsServer, owner: str) -> None:
     """And what a fresh connection adds is counted; the way to this pooler is not encrypted, so that it can be read."""
     with (

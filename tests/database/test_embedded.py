@@ -387,7 +387,7 @@ def test_a_path_that_cannot_be_made_is_refused(place: Path) -> None:
     assert str(place / "file") in str(refuse(place / "file"))
 
 
-@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
+@pytest.mark.ordinary_account  # root may write everywhere
 def test_an_unwritable_folder_is_refused(place: Path) -> None:
     """Whether the data folder is to be made there or is there already."""
     closed = place / "closed"
@@ -396,7 +396,7 @@ def test_an_unwritable_folder_is_refused(place: Path) -> None:
     assert "Permission denied" in str(refuse(closed / "data"))
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root may give a folder to another account")
+@pytest.mark.root  # only root may give a folder to another account
 def test_root_refuses_a_folder_that_its_account_cannot_enter(place: Path) -> None:
     """One line names the account, and the way to the folder stays closed."""
     closed = place / "closed"
@@ -407,7 +407,7 @@ def test_root_refuses_a_folder_that_its_account_cannot_enter(place: Path) -> Non
     assert closed.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root may give a folder to another account")
+@pytest.mark.root  # only root may give a folder to another account
 def test_root_refuses_a_cluster_of_its_own(data_dir: Path) -> None:
     """A copy that root made of a database belongs to root, as which PostgreSQL refuses to run."""
     (data_dir / "postgres").mkdir(parents=True)
@@ -415,7 +415,7 @@ def test_root_refuses_a_cluster_of_its_own(data_dir: Path) -> None:
     assert str(data_dir / "postgres") in str(refuse(data_dir))
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root runs PostgreSQL as another account")
+@pytest.mark.root  # only root runs PostgreSQL as another account
 def test_root_copies_binaries_that_its_account_cannot_execute(place: Path, data_dir: Path) -> None:
     """Once, with all that they need, and where they were stays closed."""
     closed = place / "closed"
@@ -487,7 +487,7 @@ def test_what_is_inside_is_closed_to_others(place: Path) -> None:
             assert (data_dir / file).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root may act as another account")
+@pytest.mark.root  # only root may act as another account
 def test_another_account_cannot_reach_the_database(database: Path) -> None:
     """Neither through its socket nor through its files."""
     with embedded_postgres(database, None, ignore) as url, socket.socket(socket.AF_UNIX) as client:
