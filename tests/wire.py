@@ -38,6 +38,7 @@ class Relay:
         self.delay_seconds = 0.0  # before a new connection gets anywhere
         self.refusal: str | None = None  # what a new connection is told instead
         self._clients: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.get_running_loop()
 
     def reset(self) -> None:
@@ -49,6 +50,10 @@ class Relay:
         """End every connection; any thread may ask for that."""
         for client in list(self._clients):
             self._loop.call_soon_threadsafe(client.close)
+
+    def forget(self) -> None:
+        """Let every connection lead nowhere, as a router does that has been idle for long; new ones work."""
+        self._forgotten |= self._clients
 
     async def serve(self, streams: Streams, connect: Callable[[], Awaitable[Streams]]) -> None:
         """Pass on what either side says, from a client's connection to its end."""
@@ -103,7 +108,7 @@ class Relay:
             if self.cuts and is_asked.is_set():
                 self.cuts -= 1
                 return
-            if not self.is_muted:
+            if not self.is_muted and writer not in self._forgotten:
                 writer.write(data)
 
 

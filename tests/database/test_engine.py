@@ -11,7 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Executable, make_url, text
+from tests.wire import count_round_trips
 
+from todo.database.connections import PING_SECONDS
 from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
@@ -208,6 +210,40 @@ async def test_idle_connection_that_was_ended_is_replaced_before_it_is_used(
     await await_true(lambda: not observer.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())
 
     assert (await single.write(WHO_AM_I, {}))[0][0] != pid
+
+
+async def test_connection_that_a_router_has_forgotten_is_replaced_after_long_idleness(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked before a statement is put on it, and given up after two seconds without an answer."""
+    monkeypatch.setattr("todo.database.connections.IDLE_SECONDS_BEFORE_PING", 0)
+    async with count_round_trips(database_url) as relay, open_database(relay.url) as database:
+        await database.ping()
+        relay.reset()
+        await database.ping()
+        assert (relay.trips, relay.connections) == (2, 0), "a question and the statement"
+
+        relay.forget()
+        started = time.monotonic()
+        await database.write(ONE, {})
+
+        assert PING_SECONDS <= time.monotonic() - started < PING_SECONDS + 1
+        assert relay.statements.count("SELECT 1") == 1
+
+
+async def test_nothing_that_belongs_to_a_session_is_sent(database_url: str, owner: Owner) -> None:
+    """Behind a pooler the next statement may be on another one."""
+    async with count_round_trips(database_url) as relay, open_database(relay.url) as database:
+        store = TaskStore(database, owner)
+        for _ in range(8):
+            await store.add(TaskCreate(title="A task"))
+            await store.page(TaskQuery())
+
+        sent = " ".join(relay.statements).upper()
+
+    assert "INSERT" in sent
+    for word in ("SET ", "LISTEN", "ADVISORY", "PREPARE ", "DEALLOCATE", "TEMP", "DECLARE", "BEGIN"):
+        assert word not in sent.replace("OFFSET ", ""), sent
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """The pool's connections: how they are made, and how one is known to live without asking the database."""
 
+import asyncio
+import os
 import select
+import socket
 import time
+from contextlib import suppress
 from typing import Any
 
-from psycopg import OperationalError
+from psycopg import AsyncConnection, Error
 from psycopg.pq import ConnStatus
 from psycopg.pq.abc import PGconn
 from sqlalchemy import event
@@ -20,6 +24,7 @@ CONNECT_TIMEOUT_SECONDS = 10  # Neon: a compute that sleeps needs a few seconds 
 SEND_TIMEOUT_MS = 5000
 # A router on the way may forget a connection that nobody uses, without a word to either end.
 IDLE_SECONDS_BEFORE_PING = 60
+PING_SECONDS = 2
 PREPARE_THRESHOLD = 5  # psycopg's own: a statement is prepared when it has run so often on a connection
 
 
@@ -62,10 +67,13 @@ def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepar
         if has_ended(dbapi_connection.driver_connection.pgconn):
             raise DisconnectionError
         if time.monotonic() - entry.info["used_at"] > IDLE_SECONDS_BEFORE_PING:
+            limit = asyncio.get_running_loop().call_later(PING_SECONDS, hang_up, dbapi_connection.driver_connection)
             try:
                 engine.dialect.do_ping(dbapi_connection)
-            except (DBAPIError, OperationalError):
+            except (DBAPIError, Error):
                 raise DisconnectionError from None
+            finally:
+                limit.cancel()
 
     return engine
 
@@ -78,6 +86,12 @@ def has_ended(connection: PGconn) -> bool:
         # A server that closes says why first, so that the end may be behind something to read.
         try:
             connection.consume_input()
-        except OperationalError:
+        except Error:
             return True
     return connection.status != ConnStatus.OK
+
+
+def hang_up(connection: AsyncConnection) -> None:
+    """Cut a connection off under the driver, which then sees it end: one that leads nowhere does not end by itself."""
+    with suppress(Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

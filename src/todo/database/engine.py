@@ -6,9 +6,7 @@ It knows no table but Alembic's own. What there is to say about tasks is said in
 import asyncio
 import logging
 import math
-import os
 import random
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -22,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
-from todo.database.connections import make_engine
+from todo.database.connections import hang_up, make_engine
 from todo.database.failures import Failure, Phase, Retry, judge
 from todo.database.schema import READ_REVISION, SchemaState, compare_revision
 from todo.errors import (
@@ -320,13 +318,7 @@ async def _release(call: _Call, work: asyncio.Task[Rows]) -> None:
             await call.connection.cancel_safe(timeout=CANCEL_SECONDS)
         await asyncio.wait({work}, timeout=CANCEL_SECONDS)
         if call.connection is not None:
-            _hang_up(call.connection)
+            hang_up(call.connection)
     await asyncio.wait({work})
     if not work.cancelled() and (error := work.exception()):
         _log.debug("An abandoned statement ended with %s", type(error).__name__)
-
-
-def _hang_up(connection: psycopg.AsyncConnection) -> None:
-    """Cut a connection off under the driver, which then sees it end: one to a frozen server does not end by itself."""
-    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
