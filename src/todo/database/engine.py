@@ -47,7 +47,8 @@ Rows: TypeAlias = Sequence[Row[Any]]  # each statement has its own columns
 class _Call:
     """A statement on its way to the database."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
         self.connection: psycopg.AsyncConnection | None = None  # that it runs on
         self.is_abandoned = False
 
@@ -117,7 +118,7 @@ class Database:
         await self._engine.dispose()
 
     async def _run(self, phase: Phase, statement: Executable, parameters: Mapping[str, object]) -> Rows:
-        call = _Call()
+        call = _Call(deadline=time.monotonic() + self._deadline_seconds)
         work = asyncio.create_task(self._try(call, phase, statement, parameters))
         try:
             # Not wait_for(), which would wait for the end of what it has cancelled.
@@ -157,7 +158,7 @@ class Database:
         def is_over(state: RetryCallState) -> bool:
             retry = _failure_of(state).retry
             failures[retry] += 1
-            is_late = (state.seconds_since_start or 0) + state.upcoming_sleep >= self._deadline_seconds
+            is_late = time.monotonic() + state.upcoming_sleep >= call.deadline
             return call.is_abandoned or is_late or failures[retry] > FAILURES.get(retry, math.inf)
 
         async for attempt in AsyncRetrying(
