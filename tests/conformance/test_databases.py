@@ -1,5 +1,6 @@
 """The service on the databases that it will meet: PostgreSQL over TLS, and behind a pooler in transaction mode."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -11,9 +12,11 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
+from sqlalchemy import event
 from tests.neon import POOL_SIZE, TlsServer, find_pooler, pooler, run_migrate, tls_server
 from tests.operations import run_six_operations
 from tests.service import TODO, running_service
+from tests.support import make_database
 from tests.wire import relayed
 
 CLIENTS = 50
@@ -66,6 +69,25 @@ def test_six_operations_over_tls(server: TlsServer, query: dict[str, str]) -> No
         assert {ssl for (ssl,) in found} == {True}
 
     serve_six_operations(f"tls-{query['sslmode']}", {"DATABASE_URL": url}, see_encryption)
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+async def test_connection_over_tls_is_kept(server: TlsServer, neon_url: str, *, is_pooled: bool) -> None:
+    """What TLS itself sends unasked, such as tickets for a later session, is not taken for the end of one."""
+    database = make_database(neon_url if is_pooled else server.url({"sslmode": "require"}), pool_size=1)
+    made = 0
+
+    def count(*_: object) -> None:
+        nonlocal made
+        made += 1
+
+    event.listen(database._engine.sync_engine, "connect", count)  # noqa: SLF001 - the pool is nobody else's business
+    for _ in range(5):
+        await database.ping()
+        await asyncio.sleep(0.05)
+    await database.close()
+
+    assert made == 1
 
 
 def test_six_operations_through_an_old_pooler(server: TlsServer) -> None:
