@@ -140,6 +140,9 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
         relay.reset()
         response = await counted_client.post(tasks_url, json={"title": title}, headers={"Idempotency-Key": "key"})
         assert relay.trips == 1, (title, response.status_code)
+    relay.reset()
+    assert (await counted_client.get(task_url, headers={"If-None-Match": "*"})).status_code == 304
+    assert relay.trips == 1
     for method, url, body in calls:
         conditions = [{}] if method in {"GET", "HEAD"} else [{"If-Match": '"0"'}, {}]
         for headers in conditions:
