@@ -363,7 +363,7 @@ class TaskQuery(SQLModel):
     model_config = ConfigDict(frozen=True)  # type: ignore[assignment]  # SQLModel's own type only adds keys
 
     status: Status = "all"
-    q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH)] = Limits(
+    q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH), _publish(SEARCH_LENGTH, is_trimmed=False)] = Limits(
         default="", description="Part of the title or the description, in any case."
     )
     tag: Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_sort_values)] = Limits(

@@ -17,6 +17,13 @@ def filter_case(_: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bo
     return all(re.search(PATTERNS[name], value) for name, value in case.headers.items() if name in PATTERNS)
 
 
+@schemathesis.hook
+def before_call(_: schemathesis.HookContext, case: schemathesis.Case[Any], __: dict[str, Any]) -> None:
+    """Let no two creations meet under one key: what the second is told is right, and no schema can say it."""
+    if "Idempotency-Key" in case.headers:
+        case.headers["Idempotency-Key"] = str(uuid4())
+
+
 @schemathesis.check
 def is_hidden_from_others(
     _: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
