@@ -1,5 +1,6 @@
 """The documents name everything that there is."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,3 +67,39 @@ def test_every_requirement_is_shown_by_tests_that_exist() -> None:
     for name, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", checklist):
         assert (ROOT / name).exists(), name
         assert not function or f"def {function}(" in (ROOT / name).read_text(), function
+
+
+def read_fault_rows() -> dict[str, list[str]]:
+    """The tests of each row of the table of faults."""
+    rows = re.findall(r"^\| (\d+) \| .* \| (`.*) \|$", (ROOT / "docs/faults.md").read_text(), re.MULTILINE)
+    return {row: re.findall(r"`([\w/]+\.py::\w+)`", tests) for row, tests in rows}
+
+
+def read_cited_rows(path: Path) -> Iterator[tuple[str, str]]:
+    """Every test of a module that says which row it shows, and that row."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            text = " ".join([ast.get_docstring(node) or "", *map(ast.unparse, node.decorator_list)])
+            for cited in re.findall(r"\brows? (\d+(?:(?:, | and )\d+)*)", text, re.IGNORECASE):
+                for row in re.findall(r"\d+", cited):
+                    yield row, f"{path.relative_to(ROOT / 'tests')}::{node.name}"
+
+
+def test_every_fault_is_numbered_and_shown_by_tests_that_exist() -> None:
+    """A row without a test is no promise."""
+    rows = read_fault_rows()
+
+    assert list(rows) == [str(number) for number in range(1, len(rows) + 1)]
+    for row, tests in rows.items():
+        assert tests, row
+        for name, function in (test.split("::") for test in tests):
+            assert f"def {function}(" in (ROOT / "tests" / name).read_text(), (row, function)
+
+
+def test_every_row_that_a_test_cites_names_that_test() -> None:
+    """Whoever follows the number of a row from a test finds the test again there."""
+    rows = read_fault_rows()
+    modules = (ROOT / "tests").rglob("test_*.py")
+    missing = [cited for path in modules for cited in read_cited_rows(path) if cited[1] not in rows.get(cited[0], [])]
+
+    assert missing == []

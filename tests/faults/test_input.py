@@ -4,7 +4,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -12,6 +12,8 @@ from uuid import uuid4
 import httpx2
 import pytest
 from tests.service import Service, running_service
+
+from todo.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 MEBIBYTE = 1 << 20
@@ -169,6 +171,21 @@ def test_client_that_leaves_before_its_body_ends_writes_nothing(service: Service
 
     assert service.client.get(tasks).json() == []
     assert "Traceback" not in service.read_log()
+
+
+def test_unread_answers_hold_no_connection_to_the_database(service: Service, tasks_url: str) -> None:
+    """Row 16: more clients than the pool has connections ask for a long list, and take nothing of the answer."""
+    for number in range(100):
+        service.client.post(tasks_url, json={"title": f"Task {number}", "description": "x" * 8192}).raise_for_status()
+    request = f"GET {tasks_url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with ExitStack() as stack:
+        for _ in range(2 * Settings().pool_size):
+            reader = stack.enter_context(socket.create_connection(("127.0.0.1", service.client.base_url.port or 0)))
+            reader.sendall(request)
+            reader.recv(1)  # the statement has run by then
+
+        assert service.client.get(f"{tasks_url}?limit=1").status_code == 200
+    assert service.client.delete(f"{tasks_url}?status=all").json() == {"deleted": 100}
 
 
 # Members

@@ -1,0 +1,59 @@
+"""A database whose clock is not this machine's: libfaketime moves the clock of its processes alone."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.support import open_client
+
+from todo.app import create_app
+from todo.database.embedded import embedded_postgres
+from todo.database.schema import migrate
+from todo.database.urls import read_database_url
+from todo.settings import Settings
+
+DAY = timedelta(days=1)
+TOLERANCE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def library() -> Path:
+    """What is loaded before everything else, and answers for the clock."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        pytest.skip("libfaketime is not installed")
+    return found[0]
+
+
+@pytest.fixture(params=[-1, 1])
+def days(request: pytest.FixtureRequest) -> int:
+    """How far the database's clock is off."""
+    return int(request.param)
+
+
+@pytest.fixture
+def skewed_url(library: Path, days: int, shared_dir: Path) -> Iterator[str]:
+    """The URL of a database with such a clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LD_PRELOAD", str(library))
+        patch.setenv("FAKETIME", f"{days:+}d")
+        with embedded_postgres(shared_dir / f"clock{days:+}", None, print) as url:
+            patch.undo()
+            migrate(read_database_url(url))
+            yield url
+
+
+async def test_times_come_from_the_database(skewed_url: str, days: int, tasks_url: str) -> None:
+    """Row 78: whatever this machine's clock says, and the newest task is the first of the list."""
+    async with open_client(create_app(Settings(), skewed_url)) as client:
+        first = (await client.post(tasks_url, json={"title": "First", "completed": True})).json()
+        second = (await client.post(tasks_url, json={"title": "Second"})).json()
+        changed = (await client.patch(second["url"], json={"completed": True})).json()
+        listed = (await client.get(tasks_url)).json()
+
+    expected = datetime.now(UTC) + days * DAY
+    for task in (first, changed):
+        for name in ("created_at", "updated_at", "completed_at"):
+            assert abs(datetime.fromisoformat(task[name]) - expected) < TOLERANCE
+    assert [task["id"] for task in listed] == [second["id"], first["id"]]
