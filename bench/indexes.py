@@ -16,11 +16,11 @@ from typing import Any, get_args
 import psycopg
 from sqlalchemy import event
 
-from todo.database.embedded import embedded_postgres
 from todo.database.engine import Database
 from todo.database.schema import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
+from todo.embedded.postgres import embedded_postgres
 from todo.models import PAGE_LENGTH, Owner, SortKey, TaskCreate, TaskQuery, TaskUpdate
 
 TASKS = 1_000_000

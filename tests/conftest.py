@@ -15,11 +15,11 @@ import pytest
 from tests.support import make_database, open_client
 
 from todo.app import create_app
-from todo.database.embedded import embedded_postgres
 from todo.database.engine import Database
 from todo.database.schema import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
+from todo.embedded.postgres import embedded_postgres
 from todo.models import Owner
 from todo.settings import Settings
 

@@ -11,11 +11,12 @@ SOURCE = Path(__file__).parent.parent / "src" / "todo"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 # From the left to the right: a part imports from its own rank and from those before it.
-RANKS = [{"settings", "errors", "models"}, {"database"}, {"api"}, {"app"}, {"logs", "server", "cli"}]
+RANKS = [{"settings", "errors", "models"}, {"database", "embedded"}, {"api"}, {"app"}, {"logs", "server", "cli"}]
 FORBIDDEN = {
     "errors": {"fastapi", "starlette", "sqlalchemy", "sqlmodel", "pydantic"},
     "models": {"fastapi", "starlette"},
     "database": {"fastapi", "starlette"},
+    "embedded": {"fastapi", "starlette", "sqlalchemy", "sqlmodel", "pydantic", "alembic"},
     "api": {"sqlalchemy", "sqlmodel", "psycopg", "alembic"},
 }
 SQL_BUILDERS = {"select", "insert", "update", "delete", "text"}
@@ -59,6 +60,16 @@ def test_module_imports_only_from_its_left(path: Path) -> None:
         assert root not in FORBIDDEN.get(part, set()), module
         if root == "todo" and rest and part != "__init__":
             assert find_rank(rest[0]) <= find_rank(part), module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_embedded_database_stands_alone(path: Path) -> None:
+    """It knows of its own files and the errors, and only the command line knows of it."""
+    ours = {module.split(".")[1] for module in read_imports(path) if module.startswith("todo.")}
+    if name_part(path) == "embedded":
+        assert ours <= {"embedded", "errors"}
+    elif name_part(path) != "cli":
+        assert "embedded" not in ours
 
 
 def test_every_part_has_its_place() -> None:

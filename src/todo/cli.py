@@ -16,9 +16,10 @@ from sqlalchemy.engine import URL
 
 from todo.app import create_app
 from todo.database.checks import Finding, check_database
-from todo.database.embedded import default_data_dir, embedded_postgres
 from todo.database.schema import SchemaState, migrate, print_migration
 from todo.database.urls import derive_direct_url, read_database_url
+from todo.embedded.folder import default_data_dir
+from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
 from todo.logs import configure_logging
 from todo.server import ensure_port_is_free, serve

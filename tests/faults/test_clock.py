@@ -8,9 +8,9 @@ import pytest
 from tests.support import open_client
 
 from todo.app import create_app
-from todo.database.embedded import embedded_postgres
 from todo.database.schema import migrate
 from todo.database.urls import read_database_url
+from todo.embedded.postgres import embedded_postgres
 from todo.settings import Settings
 
 DAY = timedelta(days=1)

@@ -1,1 +1,1 @@
-"""SQL: connections, statements, schema and the embedded server. Nothing here knows HTTP."""
+"""SQL: connections, statements and schema. Nothing here knows HTTP."""

@@ -20,8 +20,9 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from todo.database import embedded
-from todo.database.embedded import default_data_dir, embedded_postgres
+from todo.embedded.binaries import find_binaries
+from todo.embedded.folder import default_data_dir
+from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
 
 IS_ROOT = os.geteuid() == 0
@@ -32,7 +33,9 @@ ODD_NAME = """a space, a comma: a colon; it's "quoted" $HOME `id` %2F 100% & Ã¤Ã
 SERVER = """
 import subprocess, sys
 from pathlib import Path
-from todo.database.embedded import embedded_postgres
+from todo.embedded.binaries import find_binaries
+from todo.embedded.folder import default_data_dir
+from todo.embedded.postgres import embedded_postgres
 
 with embedded_postgres(Path(sys.argv[1]), None, lambda line: None) as url:
     print(url, flush=True)
@@ -183,7 +186,7 @@ def read_pid(data_dir: Path) -> int:
 
 def find_wheel() -> Path:
     """Return the folder with the wheel's PostgreSQL."""
-    return embedded._find_binaries(None).parent  # noqa: SLF001 - where it is, is not the point here
+    return find_binaries(None).parent
 
 
 def as_account(data_dir: Path) -> dict[str, Any]:
@@ -313,7 +316,7 @@ def test_killing_both_loses_nothing(database: Path, first: str) -> None:
 
 def test_a_server_that_does_not_stop_in_time_is_ended(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After its time to finish cleanly PostgreSQL just ends, and recovers the next time."""
-    monkeypatch.setattr(embedded, "FAST_STOP_SECONDS", 0)
+    monkeypatch.setattr("todo.embedded.process.FAST_STOP_SECONDS", 0)
     assert count_after_start(database) == 1
     assert list_processes(database) == []
     assert count_after_start(database) == 1

@@ -1,0 +1,107 @@
+"""The data folder: the files in it that are ours, their locks, and how a folder becomes whole or stays absent."""
+
+import fcntl
+import os
+import pwd
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from todo.errors import BadSetting, BrokenEnvironment
+
+HANDOVER_SECONDS = 2  # for the workers of a killed server to see that it is gone
+POLL_SECONDS = 0.01
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The data folder, held by this process."""
+
+    path: Path
+    account: pwd.struct_passwd | None  # that runs PostgreSQL; None: the one that runs this process
+    lock: int  # the descriptor of `postgres.lock`
+
+    @property
+    def cluster(self) -> Path:
+        """The database cluster's own folder."""
+        return self.path / "postgres"
+
+
+def default_data_dir() -> Path:
+    """Return where the embedded database lives unless a setting says otherwise."""
+    # Root's home is usually closed to the account that has to run PostgreSQL for it.
+    site = Path("/var/lib/todo-backend")
+    return site if os.geteuid() == 0 else platformdirs.user_data_path("todo-backend", appauthor=False)
+
+
+def make_data_dir(path: Path) -> None:
+    """Make the data folder, or see that it is empty or already one."""
+    if re.search(r"[\x00-\x1f]", str(path)):
+        raise BadSetting(f"TODO_DATA_DIR holds a control character: {str(path)!r}")
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")} - {"lost+found"}
+        if names and "server.lock" not in names:
+            raise BrokenEnvironment(
+                f"{path} holds something else than an embedded database: set TODO_DATA_DIR to another folder"
+            ) from None
+    else:
+        # Root's account has to pass through; what is inside is closed to everybody else all the same.
+        path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def hold_server_lock(path: Path, held: ExitStack) -> None:
+    """Refuse a second server on the folder, for as long as this one lives."""
+    # A program that is started does not inherit this descriptor. A forked worker does, and keeps the lock until it
+    # ends, as it should: it may still be writing.
+    if not take_lock(open_file(path / "server.lock", held), HANDOVER_SECONDS):
+        raise BrokenEnvironment(
+            f"another server is running on the embedded database in {path}: "
+            "stop it, or set TODO_DATA_DIR to another folder"
+        )
+
+
+def create_folder(target: Path, folder: Folder, fill: Callable[[Path], None]) -> None:
+    """Make a folder under another name and rename it, so that it is whole or absent."""
+    new = Path(tempfile.mkdtemp(prefix=f"{target.name}.new-", dir=folder.path))
+    give(new, folder)
+    fill(new)
+    new.rename(target)
+    # PostgreSQL makes the files durable, and not the name of the folder that they are found by.
+    parent = os.open(folder.path, os.O_RDONLY)
+    os.fsync(parent)
+    os.close(parent)
+
+
+def open_file(path: Path, held: ExitStack) -> int:
+    """Open a file of ours for the time of `held`, and make it if need be."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    held.callback(os.close, descriptor)
+    return descriptor
+
+
+def take_lock(descriptor: int, patience: float = 0) -> bool:
+    """Take the lock of a file, waiting at most `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        else:
+            return True
+
+
+def give(path: Path, folder: Folder) -> None:
+    """Make the account own a folder that we just made."""
+    if folder.account:
+        os.chown(path, folder.account.pw_uid, folder.account.pw_gid, follow_symlinks=False)
