@@ -46,7 +46,6 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
         first_contact = asyncio.create_task(_make_first_contact(database), name="first contact")
         yield State(
             database=database,
-            public_url=settings.public_url,
             max_body_bytes=settings.max_body_bytes,
             deadline_seconds=settings.deadline_seconds,
         )
@@ -76,6 +75,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 TargetRules,
                 # On a developer's machine a page from anywhere could reach us through a name that leads here.
                 allowed_hosts=settings.allowed_hosts or (LOOPBACK_HOSTS if settings.is_embedded else ()),
+                public_url=settings.public_url,
             ),
             Middleware(UnexpectedErrors),
         ],

@@ -1,17 +1,25 @@
 """The settings of one process: read once from the environment, checked, frozen. There is no global instance."""
 
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from todo.errors import BadSetting
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+|\*")
-_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
-_BASE_URL = re.compile(r"https?://[^/\s?#@]+(/[^\s?#]*)?")
+HOST_LENGTH = 253  # of a name in the DNS; a longer one would come back in every task of a list
+# RFC 3986, section 3.2.2, with the characters that names have; Compose makes some with underscores.
+_HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?"
+_HOST = re.compile(rf"{_HOST_NAME}|\[[0-9A-Fa-f:.]+\]")
+_ADDRESS = re.compile(r"https?://[^/\\\s\x00-\x1f\x7f?#@]+(/[^\\\s\x00-\x1f\x7f?#]*)?", re.IGNORECASE)
+# What a header and a Link can carry: RFC 3986, section 3.3, for the path.
+_BASE_URL = re.compile(
+    rf"https?://(?:{_HOST.pattern})(?::[0-9]+)?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{{2}})*)?"
+)
 
 
 def _split_commas(value: object) -> object:
@@ -24,16 +32,35 @@ def _check_origin(value: str) -> str:
     return value
 
 
+def read_host(value: str) -> str | None:
+    """Return the name or address of a host in the form in which two are compared, or None where it is neither."""
+    if len(value) > HOST_LENGTH or not _HOST.fullmatch(value):
+        return None
+    if not value.startswith("["):
+        return value.lower().removesuffix(".")
+    try:
+        return f"[{IPv6Address(value[1:-1])}]"
+    except ValueError:
+        return None
+
+
 def _check_host(value: str) -> str:
-    if not _HOST.fullmatch(value):
+    host = read_host(value)
+    if host is None:
         raise ValueError("must be host names without a port, such as todo.example.com, separated by commas")
-    return value.lower()
+    return host
 
 
-def _check_base_url(value: str) -> str:
-    if not _BASE_URL.fullmatch(value):
+def _write_base_url(value: str) -> str:
+    """Write an address as a URL in ASCII: the name as punycode, the path percent-encoded."""
+    try:
+        # Pydantic's own check is looser: it drops white space, and takes a backslash for a slash.
+        url = str(HttpUrl(value)).rstrip("/") if _ADDRESS.fullmatch(value) else ""
+    except ValidationError:
+        url = ""
+    if not _BASE_URL.fullmatch(url):
         raise ValueError("must be the address that clients use, such as https://todo.example.com")
-    return value.rstrip("/")
+    return url
 
 
 def _refuse_empty(value: object) -> object:
@@ -61,7 +88,7 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
     pg_bin: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
     cors_origins: Origins = ()
-    public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_base_url)] | None = None
+    public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_write_base_url)] | None = None
     allowed_hosts: Hosts = ()
     max_body_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     deadline_seconds: float = Field(default=10, gt=0, le=300)

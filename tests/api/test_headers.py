@@ -1,5 +1,6 @@
 """The headers that all responses share: request id, caching, CORS."""
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import httpx2
@@ -11,6 +12,13 @@ from todo.settings import Settings, read_settings
 
 ORIGIN = "https://app.example.com"
 PATHS = ["/api/u/tasks", "/api/u/tasks/not-a-uuid", "/health/live", "/nothing", "/openapi.json"]
+
+
+@pytest.fixture(scope="module")
+async def any_host(database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of the application where any host is allowed."""
+    async with open_client(create_app(read_settings(DATABASE_URL=database_url), database_url)) as client:
+        yield client
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -117,3 +125,56 @@ async def test_public_url_is_never_taken_from_the_request(database_url: str) -> 
 
     assert response.headers["Location"].startswith("https://todo.example.com/base/api/u/tasks/")
     assert "evil" not in response.text + str(response.headers)
+
+
+async def test_public_url_of_any_script_is_an_address_in_ascii(database_url: str, tasks_url: str) -> None:
+    """What is written is answered: `url`, `Location` and `Link` are URLs that a header can carry."""
+    settings = read_settings(DATABASE_URL=database_url, public_url="https://例え.jp/パス")
+    async with open_client(create_app(settings, database_url)) as client:
+        created = await client.post(tasks_url, json={"title": "A task"})
+        await client.post(tasks_url, json={"title": "Another"})
+        listed = await client.get(tasks_url, params={"limit": 1})
+
+    base = f"https://xn--r8jz45g.jp/%E3%83%91%E3%82%B9{tasks_url}"
+    assert created.status_code == 201
+    assert created.headers["Location"] == created.json()["url"] == f"{base}/{created.json()['id']}"
+    assert listed.headers["Link"].startswith(f"<{base}?limit=1&cursor=")
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("todo_backend:8000", "http://todo_backend:8000"),
+        ("localhost:", "http://localhost"),
+        ("Todo.Example.com.", "http://Todo.Example.com."),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("[::ffff:192.0.2.1]", "http://[::ffff:192.0.2.1]"),
+        ("192.0.2.1:65535", "http://192.0.2.1:65535"),
+        ("x" * 253, f"http://{'x' * 253}"),
+    ],
+)
+async def test_any_host_that_is_one_is_reflected(
+    any_host: httpx2.AsyncClient, tasks_url: str, host: str, base: str
+) -> None:
+    """Where any host is allowed, `url` and `Location` begin with that of the request."""
+    response = await any_host.post(tasks_url, json={"title": "A task"}, headers={"Host": host})
+
+    assert response.status_code == 201, response.text
+    assert response.headers["Location"] == response.json()["url"] == f"{base}{tasks_url}/{response.json()['id']}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", "any example", 'a"b', "a'b", "a<b", "a/b", "a@b", "a%62", "a,b", "a;b", "a..b", ".", "a:b", "a:-1",
+        "a:65536", ":80", "[:::]", "[1.2]", "[fe80::1%25eth0]", "[::1", "[::1]x", "\u00e9", "a\u00b2", "x" * 254,
+    ],
+)  # fmt: skip
+async def test_host_that_is_none_writes_nothing(any_host: httpx2.AsyncClient, tasks_url: str, host: str) -> None:
+    """What no URL can be made of is refused before anything is written, and nothing of it comes back."""
+    response = await any_host.post(tasks_url, json={"title": "A task"}, headers={b"Host": host.encode("latin-1")})
+    tasks = await any_host.get(tasks_url)
+
+    assert response.status_code == 400
+    assert response.json()["detail"] == "The Host header does not name this service."
+    assert tasks.json() == []

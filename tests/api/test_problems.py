@@ -183,11 +183,11 @@ async def test_host_that_is_not_allowed_is_400(database_url: str) -> None:
     listed = create_app(Settings(allowed_hosts=("todo.example.com",)), database_url)
     async with open_client(listed) as client:
         assert_problem(await client.get("/api/u/tasks"), 400, "malformed-request")
-        assert (await client.get("/api/u/tasks", headers={"Host": "Todo.Example.com:8000"})).status_code == 200
         assert (await client.get("/health/live")).status_code == 200
+        for host in ("Todo.Example.com:8000", "todo.example.com.", "todo.example.com:"):
+            assert (await client.get("/api/u/tasks", headers={"Host": host})).status_code == 200
     async with open_client(create_app(read_settings(DATABASE_URL=database_url), database_url)) as client:
         assert (await client.get("/api/u/tasks", headers={"Host": "any.example"})).status_code == 200
-        assert (await client.get("/api/u/tasks", headers={"Host": "any example"})).status_code == 400
 
 
 async def test_repeated_parameter_is_422_naming_it(database_url: str) -> None:

@@ -19,7 +19,6 @@ class State(TypedDict):
     """What the application's lifespan hands to every request."""
 
     database: Database
-    public_url: str | None
     max_body_bytes: int
     deadline_seconds: float
 

@@ -18,9 +18,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from todo.api.problems import answer
 from todo.errors import InternalError, MalformedRequest, NoSuchResource, TodoError
 from todo.models import USER_ID_LENGTH
+from todo.settings import read_host
 
 ENCODED_SLASH = re.compile(rb"%(2f|5c)|\\", re.IGNORECASE)
-HOST = re.compile(r"(?P<name>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")  # RFC 9110, section 7.2
+AUTHORITY = re.compile(r"(?P<host>[^:]*|\[[^]]*\])(?::(?P<port>[0-9]{0,5}))?")  # RFC 3986, section 3.2
+LAST_PORT = 65_535
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _log = logging.getLogger(__name__)
@@ -81,30 +83,44 @@ class TargetRules:
     """Refuses what must not reach the router: a foreign host, and a path whose slashes are encoded.
 
     The path is decoded before it is routed, so that `/api/a%2Ftasks` would be the list of the user `a`. `allowed_hosts`
-    are names without a port; none means any. Health routes are for probes, which know no name.
+    are names without a port; none means any. Health routes are for probes, which know no name. Any other request gets
+    its `base_url`: the public one, or that of its host, which nothing but a name or an address and a port is taken for.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], public_url: str | None) -> None:
         self._app = app
         self._allowed_hosts = frozenset(allowed_hosts)
+        self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        error: TodoError | None = None
-        if scope["type"] == "http":
-            if ENCODED_SLASH.search(scope["raw_path"]):
-                error = NoSuchResource()
-            elif not scope["path"].startswith("/health/") and not self._is_host_allowed(scope):
-                error = MalformedRequest("The Host header does not name this service.")
+        error = self._check(scope) if scope["type"] == "http" else None
         if error:
             await answer(error, scope["state"]["request_id"])(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _is_host_allowed(self, scope: Scope) -> bool:
+    def _check(self, scope: Scope) -> TodoError | None:
+        if ENCODED_SLASH.search(scope["raw_path"]):
+            return NoSuchResource()
+        if scope["path"].startswith("/health/"):
+            return None
         hosts = Headers(scope=scope).getlist("host")
-        match = HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        return match is not None and (not self._allowed_hosts or match["name"].lower() in self._allowed_hosts)
+        authority = self._read_authority(hosts[0]) if len(hosts) == 1 else None
+        if authority is None:
+            return MalformedRequest("The Host header does not name this service.")
+        scope["state"]["base_url"] = self._public_url or f"{scope['scheme']}://{authority}"
+        return None
+
+    def _read_authority(self, header: str) -> str | None:
+        """Return a `Host` as it stands in a URL, or None where it is malformed or foreign."""
+        match = AUTHORITY.fullmatch(header)
+        host = read_host(match["host"]) if match else None
+        if not match or host is None or (self._allowed_hosts and host not in self._allowed_hosts):
+            return None
+        if not match["port"]:  # it may be empty, which means the same as none
+            return match["host"]
+        return header if int(match["port"]) <= LAST_PORT else None
 
 
 class HeadAsGet:
