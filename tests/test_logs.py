@@ -3,6 +3,7 @@
 import json
 import logging
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI
@@ -16,6 +17,7 @@ from todo.logs import configure_logging
 from todo.settings import Settings, read_settings
 
 CANARY = "canary-7d1f"
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad\U000e0041"
 UNTRIMMED = text(
     "INSERT INTO tasks (user_id, id, title, completed, tags) VALUES ('u', gen_random_uuid(), :title, false, '{}')"
 )
@@ -57,10 +59,10 @@ def test_each_request_is_one_line_of_json(shared_dir: Path) -> None:
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
 async def test_line_cannot_be_forged(database_url: str, capsys: pytest.CaptureFixture[str], log_format: str) -> None:
-    """Line breaks and terminal controls in a path stay within the line of their request."""
+    """Line breaks, terminal controls and what turns the direction of text, in a path, are escapes in its line."""
     configure_logging(Settings.model_validate({"log_format": log_format}))
     async with open_client(create_app(Settings(), database_url)) as client:
-        await client.get("/api/a%0d%0aFORGED%1b%5b2J%c2%85%e2%80%a8/tasks")
+        await client.get(f"/api/a%0d%0aFORGED%1b%5b2J%c2%85%e2%80%a8{quote(TURNING)}/tasks")
 
     lines = [
         line for line in capsys.readouterr().err.splitlines() if "FORGED" in line and "HTTP Request" not in line

@@ -11,8 +11,13 @@ from pythonjsonlogger.json import JsonFormatter
 
 from todo.settings import Settings
 
-# What ends a line, or moves a terminal's cursor: a caller may have put it into a path.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What ends a line, moves a terminal's cursor, or lets it show other text than there is: the characters without a shape
+# (Unicode's categories Cc, Cf, Zl and Zp), and lone surrogates. A caller may have put them into a path.
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    r"\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
+)
 
 
 def configure_logging(settings: Settings) -> None:
