@@ -9,11 +9,23 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal, NamedTuple, NewType, cast, get_args
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, Self, cast, get_args
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Strict, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    ModelWrapValidatorHandler,
+    Strict,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic import Field as Limits
+from pydantic_core import InitErrorDetails
 from sqlalchemy import (
     TIMESTAMP,
     BigInteger,
@@ -279,14 +291,19 @@ class TaskPublic(SQLModel):
 SET_BY_SERVICE = ("id", "completed_at", "created_at", "updated_at", "version", "url")
 
 
-def _declare_read_only(schema: dict[str, Any]) -> None:
-    schema["properties"] |= {name: {"readOnly": True} for name in SET_BY_SERVICE}
+def _declare_read_only(schema: dict[str, Any], model: type["_TaskInput"]) -> None:
+    schema["properties"] |= {name: {"readOnly": True} for name in model.ignored}
 
 
-class _TaskInput(SQLModel):
-    """What both request bodies share: clients send back what they read, and a misspelt member is never lost."""
+# Not SQLModel: its models are made by a call with the members as names, which a member called `cls` breaks.
+class _TaskInput(BaseModel):
+    """What request bodies about one task share: clients send back what they read, and a misspelt member is never lost.
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_declare_read_only)  # type: ignore[assignment]  # SQLModel's own type only adds keys
+    Members of a task that the service sets, or that the operation leaves alone, change nothing.
+    """
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_declare_read_only)
+    ignored: ClassVar[Sequence[str]] = SET_BY_SERVICE
 
     user_id: str | None = Limits(
         default=None, description="If given, the same as in the path.", json_schema_extra={"readOnly": True}
@@ -294,10 +311,10 @@ class _TaskInput(SQLModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_members_set_by_service(cls, value: object) -> object:
+    def _drop_ignored_members(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
-        return {name: member for name, member in value.items() if name not in SET_BY_SERVICE}
+        return {name: member for name, member in value.items() if name not in cls.ignored}
 
 
 class TaskCreate(_TaskInput):
@@ -341,26 +358,40 @@ class TaskUpdate(_TaskInput):
     order: Order | None = _OMITTED
 
 
-class TaskCompletion(SQLModel):
-    """The body of a completion: without `completed`, the task is flipped."""
+class TaskCompletion(_TaskInput):
+    """The body of a completion: an empty one flips the task, and any other says to what.
 
-    model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel's own type only adds keys
+    A client that has lost `completed` on the way must not flip, since sending that again would flip back.
+    """
+
+    ignored: ClassVar[Sequence[str]] = tuple(
+        name for name in TaskPublic.model_fields if name not in ("user_id", "completed")
+    )
 
     completed: Completed = _OMITTED
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _require_completed_beside_others(cls, value: object, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        completion = validate(value)
+        if isinstance(value, dict) and value and "completed" not in value:
+            missing = InitErrorDetails(type="missing", loc=("completed",), input=value)
+            raise ValidationError.from_exception_data(cls.__name__, [missing])
+        return completion
 
-class TasksCompletion(SQLModel):
+
+class TasksCompletion(BaseModel):
     """The body of a completion of many tasks: there is nothing to flip, so it says to what."""
 
-    model_config = ConfigDict(extra="forbid")  # type: ignore[assignment]  # SQLModel's own type only adds keys
+    model_config = ConfigDict(extra="forbid")
 
     completed: Completed
 
 
-class TaskQuery(SQLModel):
+class TaskQuery(BaseModel):
     """Which tasks a list has, in what order, and from where on."""
 
-    model_config = ConfigDict(frozen=True)  # type: ignore[assignment]  # SQLModel's own type only adds keys
+    model_config = ConfigDict(frozen=True)
 
     status: Status = "all"
     q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH), _publish(SEARCH_LENGTH, is_trimmed=False)] = Limits(
@@ -369,7 +400,7 @@ class TaskQuery(SQLModel):
     tag: Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_sort_values)] = Limits(
         default=[], description="All of these tags."
     )
-    priority: Annotated[list[Priority], AfterValidator(_sort_values)] = Limits(
+    priority: Annotated[list[Priority], FailFast(), AfterValidator(_sort_values)] = Limits(
         default=[], description="Any of these priorities."
     )
     due_before: DueAt | None = Limits(default=None, description="Due earlier than this.")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import httpx2
@@ -15,8 +15,16 @@ from todo.api.requests import StrictRoute
 from todo.app import create_app
 from todo.settings import Settings, read_settings
 
+Json: TypeAlias = dict[str, Any]  # whatever JSON holds
 MEMBERS = {"type", "title", "status", "detail", "request_id"}
 ORIGIN = "http://localhost:3000"
+# Each operation that takes a body, and what a body of it has at least.
+BODIES = [
+    ("POST", "", {"title": "A task"}),
+    ("PATCH", "/01890a5d-ac96-774b-bcce-b302099a8057", {}),
+    ("PATCH", "/01890a5d-ac96-774b-bcce-b302099a8057/complete", {"completed": True}),
+    ("PATCH", "?status=all", {"completed": True}),
+]
 
 
 @pytest.fixture
@@ -108,6 +116,54 @@ async def test_bad_member_is_422_naming_it(
     assert [list(error) for error in problem["errors"]] == [["pointer", "detail"]]
     assert problem["errors"][0]["pointer"] == f"/{member}"
     assert "xxx" not in str(problem)
+
+
+@pytest.mark.parametrize(("method", "suffix", "body"), BODIES)
+@pytest.mark.parametrize(("count", "rest"), [(20, ""), (21, ", and 1 more"), (6000, ", and 5980 more")])
+async def test_first_twenty_mistakes_are_told_and_how_many_more(
+    client: httpx2.AsyncClient, tasks_url: str, method: str, suffix: str, body: Json, count: int, rest: str
+) -> None:
+    """Thousands of unknown members do not come back as thousands of errors."""
+    unknown = {f"_{number:x}": 1 for number in range(count)}
+
+    response = await client.request(method, tasks_url + suffix, json={**body, **unknown})
+
+    problem = assert_problem(response, 422, "invalid-input")
+    assert [error["pointer"] for error in problem["errors"]] == [f"/_{number:x}" for number in range(20)]
+    assert problem["detail"] == f"The request breaks the rules of this API; `errors` says where{rest}."
+    assert len(response.content) < 2000
+
+
+async def test_parameter_that_is_wrong_each_time_is_told_once(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """One that may be repeated does not come back for each repetition."""
+    response = await client.get(tasks_url, params={"priority": ["urgent"] * 3000})
+
+    problem = assert_problem(response, 422, "invalid-input")
+    assert [error["parameter"] for error in problem["errors"]] == ["priority"]
+
+
+@pytest.mark.parametrize(("method", "suffix", "body"), BODIES)
+@pytest.mark.parametrize("member", ["cls", "self", "__pydantic_self__", "model_fields", "__class__"])
+async def test_member_with_a_name_of_python_s_is_unknown(
+    client: httpx2.AsyncClient, tasks_url: str, method: str, suffix: str, body: Json, member: str
+) -> None:
+    """A member is a name in a document, and no argument of a call."""
+    response = await client.request(method, tasks_url + suffix, json={**body, member: 1})
+
+    problem = assert_problem(response, 422, "invalid-input")
+    assert [error["pointer"] for error in problem["errors"]] == [f"/{member}"]
+
+
+@pytest.mark.parametrize("count", [1, 100])
+async def test_lone_surrogate_does_not_come_back(client: httpx2.AsyncClient, tasks_url: str, count: int) -> None:
+    """Nor as the name of a member: the answer is text to any reader of JSON."""
+    members = "".join(f', "\\ud83d{number}\\udc00": 1' for number in range(count))
+    headers = {"Content-Type": "application/json"}
+
+    response = await client.post(tasks_url, content=f'{{"title": "A task"{members}}}', headers=headers)
+
+    problem = assert_problem(response, 422, "invalid-input")
+    assert problem["errors"][0]["pointer"] == "/\ufffd0\ufffd"
 
 
 @pytest.mark.parametrize(

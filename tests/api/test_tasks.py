@@ -205,6 +205,44 @@ async def test_complete_with_a_value_sets_it(client: httpx2.AsyncClient, tasks_u
     assert second.json() == first.json()
 
 
+@pytest.mark.parametrize("completed", [True, False])
+async def test_complete_takes_a_whole_task(client: httpx2.AsyncClient, tasks_url: str, *, completed: bool) -> None:
+    """A client may send back what it read, edited or not: `completed` alone is looked at."""
+    before = await add(client, tasks_url)
+    sent = {**before, "completed": completed, "title": None, "tags": "none", "order": "last", "version": 9}
+
+    response = await client.patch(f"{before['url']}/complete", json=sent)
+
+    after = response.json()
+    changed = {"completed", "completed_at", "updated_at", "version"} if completed else set()
+    assert response.status_code == 200
+    assert after["completed"] is completed
+    assert {name for name in after if after[name] != before[name]} == changed
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"id": "x", "title": "A task"}, "/completed"),
+        ({"user_id": "u"}, "/completed"),
+        ({"completed": None}, "/completed"),
+        ({"complete": True}, "/complete"),
+        ({"completed": True, "user_id": "another"}, "/user_id"),
+    ],
+)
+async def test_complete_never_guesses(
+    client: httpx2.AsyncClient, tasks_url: str, body: dict[str, object], pointer: str
+) -> None:
+    """A body that does not say to what, though it is not empty, flips nothing."""
+    task = await add(client, tasks_url)
+
+    response = await client.patch(f"{task['url']}/complete", json=body)
+
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
+    assert (await client.get(str(task["url"]))).json() == task
+
+
 async def test_delete_is_for_good(client: httpx2.AsyncClient, tasks_url: str) -> None:
     """A deleted task is gone from everywhere, and cannot be deleted again."""
     task_url = f"{tasks_url}/{(await add(client, tasks_url))['id']}"

@@ -12,10 +12,9 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from todo.api.methods import AllowedMethods
-from todo.api.requests import NAME_LENGTH, accepted_media_types
+from todo.api.requests import accepted_media_types, cut_name, make_pointer, name_faults
 from todo.errors import (
     Fault,
-    InvalidInput,
     MalformedRequest,
     MethodNotAllowed,
     NoSuchResource,
@@ -117,18 +116,13 @@ def answer_errors(app: FastAPI, allowed_methods: AllowedMethods) -> None:
 def _read_faults(errors: Sequence[Any]) -> TodoError:
     if any(error["type"] == "json_invalid" for error in errors):
         return MalformedRequest()
-    return InvalidInput(faults=[_read_fault(error["loc"], error["msg"]) for error in errors])
+    return name_faults((_read_fault(error["loc"], error["msg"]) for error in errors), len(errors))
 
 
 def _read_fault(location: tuple[str | int, ...], message: str) -> Fault:
     source, *path = location
     detail = message.removeprefix("Value error, ")
     if source == "body":
-        return Fault(place="pointer", name=_make_pointer(path), detail=detail)
+        return Fault(place="pointer", name=make_pointer(path), detail=detail)
     place: Literal["parameter", "header"] = "header" if source == "header" else "parameter"
-    return Fault(place=place, name=str(path[0])[:NAME_LENGTH], detail=detail)
-
-
-def _make_pointer(path: Sequence[str | int]) -> str:
-    # RFC 6901, section 3
-    return "".join("/" + str(part)[:NAME_LENGTH].replace("~", "~0").replace("/", "~1") for part in path)
+    return Fault(place=place, name=cut_name(str(path[0])), detail=detail)

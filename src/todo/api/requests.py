@@ -7,8 +7,9 @@ ways. Here such a body is refused.
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from email.message import Message
+from itertools import islice
 from typing import Any, get_origin
 from urllib.parse import unquote_to_bytes
 
@@ -28,6 +29,8 @@ from todo.errors import (
 )
 
 NAME_LENGTH = 100  # of a member or parameter that is named in an error: a client may have sent any length
+UNKNOWN_MEMBER = "Extra inputs are not permitted"  # Pydantic's words
+FAULTS_COUNT = 20  # that are named in an error: a client may have sent thousands
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
@@ -39,12 +42,12 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # wider is enough
         """Wrap the handler that FastAPI makes."""
         handle = super().get_route_handler()
-        takes_body = self.body_field is not None
+        members = _find_members(self.body_field.field_info.annotation) if self.body_field else None
         parameters = dict(_find_parameters(self.dependant))
 
         async def handle_strictly(request: Request) -> Response:
             _check_parameters(request, parameters)
-            return await handle(await _read_request(request) if takes_body else request)
+            return await handle(request if members is None else await _read_request(request, members))
 
         return handle_strictly
 
@@ -76,6 +79,30 @@ def parse_json(body: bytes) -> object:
         raise MalformedRequest from None
 
 
+def name_faults(faults: Iterable[Fault], count: int) -> InvalidInput:
+    """Make the error that names the first of so many faults, and says how many more there are."""
+    rest = count - FAULTS_COUNT
+    detail = f"{InvalidInput.detail[:-1]}, and {rest} more." if rest > 0 else None
+    return InvalidInput(detail, faults=list(islice(faults, FAULTS_COUNT)))
+
+
+def make_pointer(path: Iterable[str | int]) -> str:
+    """Write the way to a member as a JSON pointer (RFC 6901, section 3), each name on it cut."""
+    return "".join("/" + cut_name(str(part)).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+def cut_name(name: str) -> str:
+    """Return what is told of a name: its beginning, with U+FFFD for each lone surrogate, which is no text."""
+    return name[:NAME_LENGTH].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _find_members(model: object) -> frozenset[str]:
+    """Return the name of every member that a body may have."""
+    assert isinstance(model, type)  # noqa: S101 - every body is one model's
+    assert issubclass(model, BaseModel)  # noqa: S101
+    return frozenset(model.model_fields) | set(getattr(model, "ignored", ()))
+
+
 def _find_parameters(dependant: Dependant) -> Iterator[tuple[str, bool]]:
     """Yield the name of every query parameter, and whether it may be repeated."""
     for field in dependant.query_params:
@@ -101,10 +128,10 @@ def _check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
 
 
 def _make_parameter_fault(name: str, detail: str) -> InvalidInput:
-    return InvalidInput(faults=[Fault(place="parameter", name=name[:NAME_LENGTH], detail=detail)])
+    return InvalidInput(faults=[Fault(place="parameter", name=cut_name(name), detail=detail)])
 
 
-async def _read_request(request: Request) -> Request:
+async def _read_request(request: Request, members: frozenset[str]) -> Request:
     body = await _read_body(request)
     if not body:
         return _JsonRequest(request, body, None)
@@ -112,7 +139,23 @@ async def _read_request(request: Request) -> Request:
     value = parse_json(body)
     if not isinstance(value, dict):
         raise InvalidInput(faults=[Fault(place="pointer", name="", detail="must be an object")])
+    # Of these Pydantic would make an error each, or one without a name.
+    if len(value) > len(members) + FAULTS_COUNT or not _are_text(value):
+        raise _refuse_members([name for name in value if name not in members])
     return _JsonRequest(request, body, value)
+
+
+def _are_text(names: Iterable[str]) -> bool:
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def _refuse_members(unknown: Sequence[str]) -> InvalidInput:
+    faults = (Fault(place="pointer", name=make_pointer([name]), detail=UNKNOWN_MEMBER) for name in unknown)
+    return name_faults(faults, len(unknown))
 
 
 async def _read_body(request: Request) -> bytes:

@@ -119,7 +119,8 @@ async def complete_task(
     completion: TaskCompletion = FLIP,
 ) -> Response:
     """Flip `completed`, or set it where the body says to what."""
-    if not completion.model_fields_set:
+    _refuse_other_user(request, completion.user_id)
+    if "completed" not in completion.model_fields_set:
         return _answer(request, await tasks.toggle(task_id, versions))
     return _answer(request, await tasks.set_completed(task_id, versions, completed=completion.completed))
 
