@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
-    CTE,
     BigInteger,
     Boolean,
     Integer,
@@ -40,7 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import ColumnElement, Executable
-from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
+from sqlalchemy.sql.dml import Delete, ReturningDelete, ReturningUpdate, Update
 from uuid_utils.compat import uuid7
 
 from todo.database.engine import Database, Rows
@@ -149,23 +148,24 @@ _GUARDED = {statement: _guard(statement) for statement in (_EDIT, _SET_COMPLETED
 _HAS_STATUS = or_(_STATUS == "all", _IS_OF_STATUS)
 
 
-def _choose(condition: ColumnElement[bool]) -> CTE:
-    """Lock the owner's tasks of a status in the order of their ids: in any other, two such statements may deadlock."""
-    return select(_COLUMNS.id).where(_MINE, condition).order_by(_COLUMNS.id).with_for_update().cte("chosen")
+def _count_changed(change: Update | Delete, condition: ColumnElement[bool]) -> Executable:
+    """Change all tasks of a condition, and count them.
+
+    They are locked first, in the order of their ids: in any other, two such statements may deadlock. The change finds
+    them again by the same condition, in the same snapshot, and joins nothing: the plan of a join hangs on how many
+    tasks the statistics give this user, and is quadratic where these know nothing of them.
+    """
+    locked = select(_COLUMNS.id).where(condition).order_by(_COLUMNS.id).with_for_update().cte("locked")
+    is_any_locked = select(func.count()).select_from(locked).scalar_subquery() > 0
+    changed = change.where(condition, is_any_locked).returning(_COLUMNS.id).cte("changed")
+    return select(func.count()).select_from(changed)
 
 
-_UNSETTLED = _choose(and_(_HAS_STATUS, _COLUMNS.completed != _value("completed")))
-_COMPLETE_ALL = select(func.count()).select_from(
-    update(Task)
-    .where(_MINE, _COLUMNS.id == _UNSETTLED.c.id)
-    .values(**_assign({"completed": _value("completed")}))
-    .returning(_COLUMNS.id)
-    .cte("changed")
+_COMPLETE_ALL = _count_changed(
+    update(Task).values(**_assign({"completed": _value("completed")})),
+    and_(_MINE, _HAS_STATUS, _COLUMNS.completed != _value("completed")),
 )
-_DOOMED = _choose(_HAS_STATUS)
-_REMOVE_ALL = select(func.count()).select_from(
-    delete(Task).where(_MINE, _COLUMNS.id == _DOOMED.c.id).returning(_COLUMNS.id).cte("removed")
-)
+_REMOVE_ALL = _count_changed(delete(Task), and_(_MINE, _HAS_STATUS))
 
 
 _Start = Literal["first", "value", "null"]  # of a page: the first task, or that after a value or after a null

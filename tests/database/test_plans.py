@@ -1,0 +1,146 @@
+"""What PostgreSQL makes of every statement, whatever its statistics say: never more work than there are tasks.
+
+Nothing here names a method or a statement of the store: what is added later is covered without a change.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import event
+from tests.arguments import METHODS, make_calls, takes_id
+from tests.conformance.test_ownership import find_nodes
+
+from todo.database.engine import Database
+from todo.database.store import TaskStore
+from todo.errors import TodoError
+from todo.models import Owner
+
+OWNER, TASK_ID = Owner(f"user-{uuid4()}"), uuid4()
+TASKS = 500
+OTHERS_TASKS = 50
+VERSIONS = 50  # of a task: what the statements before have left in the indexes, having been taken back
+FILL = """
+    INSERT INTO tasks (user_id, id, title, completed, completed_at, tags, created_at)
+    SELECT %s, gen_random_uuid(), 'Task ' || n, n %% 2 = 0, CASE WHEN n %% 2 = 0 THEN now() END, '{shop,home}',
+           now() + n * interval '1 s'
+    FROM generate_series(1, %s) AS n
+"""
+STATISTICS = ["fresh", "stale", "absent"]  # stale ones know another user alone: tasks were added faster than it looked
+MODES = ["force_custom_plan", "force_generic_plan"]  # PostgreSQL chooses between them once a statement is prepared
+JOINS = {"Nested Loop", "Hash Join", "Merge Join"}
+CONDITIONS = ("Index Cond", "Recheck Cond", "Join Filter", "Hash Cond", "Merge Cond")
+
+
+class Sent(NamedTuple):
+    """A statement that the store has sent, and its parameters."""
+
+    method: str
+    statement: str
+    parameters: dict[str, Any]  # psycopg's: whatever a column takes
+
+
+class Planned(NamedTuple):
+    """A statement, and a plan by which it was run."""
+
+    sent: Sent
+    plan: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+async def all_sent(database: Database) -> list[Sent]:
+    """Everything that the store sends about tasks."""
+    return await capture(TaskStore(database, OWNER), TASK_ID)
+
+
+@pytest.fixture(scope="module", params=STATISTICS)
+def planned(request: pytest.FixtureRequest, all_sent: list[Sent], database_url: str) -> Iterator[list[Planned]]:
+    """Run everything that was sent, as a custom plan and as a generic one, on statistics of one kind.
+
+    The table is a temporary one, which no autovacuum reaches.
+    """
+    with psycopg.connect(database_url) as connection:
+        connection.execute("CREATE TEMPORARY TABLE tasks (LIKE public.tasks INCLUDING ALL) ON COMMIT DROP")
+        connection.execute(FILL, ("another", OTHERS_TASKS))
+        if request.param == "stale":
+            connection.execute("ANALYZE tasks")
+        connection.execute(FILL, (OWNER, TASKS))
+        connection.execute("UPDATE tasks SET id = %s WHERE user_id = %s AND title = 'Task 1'", (TASK_ID, OWNER))
+        if request.param == "fresh":
+            connection.execute("ANALYZE tasks")
+        connection.execute("SET LOCAL enable_seqscan = off")  # so that plans are those of a large table
+        yield [Planned(sent, plan) for sent in all_sent for plan in explain(connection, sent)]
+        connection.rollback()
+
+
+async def capture(store: TaskStore, task_id: UUID) -> list[Sent]:
+    """Call every method in every way, and return what was sent about tasks."""
+    sent: list[Sent] = []
+
+    def note(_: object, __: object, statement: str, parameters: dict[str, Any], *___: object) -> None:
+        if "tasks" in statement:
+            sent.append(Sent(method, statement, parameters))
+
+    engine = store._database._engine.sync_engine  # noqa: SLF001 - what was sent is seen nowhere else
+    event.listen(engine, "before_cursor_execute", note)
+    for method in METHODS:
+        for call in make_calls(method, task_id):
+            with suppress(TodoError):
+                await call(store)
+    event.remove(engine, "before_cursor_execute", note)
+    return sent
+
+
+def explain(connection: psycopg.Connection, sent: Sent) -> Iterator[dict[str, Any]]:
+    """Run a prepared statement in either mode, take back what it did, and yield its plans."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sent.statement)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", sent.statement)
+    values = sql.SQL(", ").join(sql.Literal(sent.parameters[name]) for name in names).as_string(connection)
+    script = [f"PREPARE sent AS {numbered}"]
+    for mode in MODES:
+        script += ["SAVEPOINT before", f"SET LOCAL plan_cache_mode = {mode}"]
+        script += [f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE sent ({values})", "ROLLBACK TO before"]
+    script += ["DEALLOCATE sent"]
+    for result in connection.execute("; ".join(script).encode()).results():
+        if result.description:
+            [(explained,)] = result.fetchall()
+            yield explained[0]["Plan"]
+
+
+def count_rows(node: dict[str, Any]) -> float:
+    """The rows that a node has looked at, whether they passed its conditions or not."""
+    removed = sum(value for name, value in node.items() if name.startswith("Rows Removed"))
+    return float((node["Actual Rows"] + removed) * node["Actual Loops"])
+
+
+def find_joined_scans(join: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The scans of the table whose rows a join puts together with others; not those that it only waits for."""
+    for child in join.get("Plans", []):
+        if child["Parent Relationship"] not in {"InitPlan", "SubPlan"}:
+            if child.get("Relation Name") == "tasks" and "Scan" in child["Node Type"]:
+                yield child
+            yield from find_joined_scans(child)
+
+
+async def test_no_statement_does_more_than_there_are_tasks(planned: list[Planned]) -> None:
+    """No part of a plan looks at more rows than there are, and where a task is named, at more than that one."""
+    assert {sent.method for sent, _ in planned} == set(METHODS)
+    for sent, plan in planned:
+        rows = 1 if takes_id(sent.method) else TASKS + OTHERS_TASKS
+        for node in find_nodes(plan):
+            assert count_rows(node) <= rows * VERSIONS, (sent, node)
+
+
+async def test_no_statement_joins_tasks_by_their_user_alone(planned: list[Planned]) -> None:
+    """Where tasks are joined with anything, it is by user and id: by the user alone it would be quadratic."""
+    for sent, plan in planned:
+        for join in (node for node in find_nodes(plan) if node["Node Type"] in JOINS):
+            for scan in find_joined_scans(join):
+                condition = " ".join(str(node.get(name, "")) for node in (join, scan) for name in CONDITIONS)
+                assert re.search(r"\buser_id = ", condition), (sent, join)
+                assert re.search(r"\bid = ", condition), (sent, join)
