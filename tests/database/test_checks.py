@@ -15,7 +15,8 @@ from todo.database.urls import read_database_url
 CANARY = "canary-hunter2"
 NOWHERE = f"postgresql://todo:{CANARY}@127.0.0.1:1/todo"
 SUBJECTS = [
-    *("connection", "encryption", "server", "clock", "distance", "role", "timeouts", "ctype", "schema", "slots"),
+    *("connection", "encryption", "server", "clock", "distance"),
+    *("role", "timeouts", "session", "ctype", "schema", "slots"),
 ]
 ON_TASKS = ["SELECT", "INSERT", "UPDATE", "DELETE"]
 
@@ -217,6 +218,38 @@ def test_timeouts_of_the_role_are_told(url: URL, connection: psycopg.Connection,
     timeouts = check(log_in(url, role))["timeouts"]
     assert "statement_timeout 5 s" in timeouts.found
     assert timeouts.advice == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("default_transaction_read_only", "on"), ("synchronous_commit", "off"), ("search_path", "nowhere")],
+)
+def test_default_that_breaks_a_promise_is_wrong(
+    url: URL, connection: psycopg.Connection, role: sql.Identifier, name: str, value: str
+) -> None:
+    """With what undoes it: no connection can ask a pooler for another."""
+    assert check(log_in(url, role))["session"].is_right
+
+    connection.execute(sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(name), value))
+    session = check(log_in(url, role))["session"]
+
+    assert not session.is_right
+    assert session.found.endswith(f"ALTER ROLE … RESET {name}")
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_isolation_level_that_costs_is_told(
+    url: URL, connection: psycopg.Connection, role: sql.Identifier, level: str
+) -> None:
+    """It is served all the same."""
+    assert check(log_in(url, role))["session"].advice == ""
+
+    connection.execute(sql.SQL("ALTER ROLE {} SET default_transaction_isolation = {}").format(role, level))
+    session = check(log_in(url, role))["session"]
+
+    assert session.is_right
+    assert session.found.startswith(level)
+    assert session.advice.endswith("ALTER ROLE … RESET default_transaction_isolation")
 
 
 def test_more_connections_than_the_server_has_are_wrong(url: URL) -> None:

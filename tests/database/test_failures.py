@@ -42,6 +42,10 @@ PROXY = "connection failed: connection to server at "
         ("SSL error: certificate verify failed", Retry.NEVER, DatabaseMisconfigured),
         ("channel binding is required, but server did not offer", Retry.NEVER, DatabaseMisconfigured),
         ("FATAL:  unsupported startup parameter in options: x", Retry.NEVER, DatabaseMisconfigured),
+        ('FATAL:  unrecognized configuration parameter "x"', Retry.NEVER, DatabaseMisconfigured),
+        ("FATAL:  invalid command-line argument for server process: x", Retry.NEVER, DatabaseMisconfigured),
+        ('FATAL:  invalid value for parameter "statement_timeout": "x"', Retry.NEVER, DatabaseMisconfigured),
+        ('authentication method requirement "password" failed', Retry.NEVER, DatabaseMisconfigured),
     ],
 )
 def test_what_fails_while_connecting_was_never_sent(words: str, retry: Retry, error: type[TodoError]) -> None:
@@ -49,12 +53,28 @@ def test_what_fails_while_connecting_was_never_sent(words: str, retry: Retry, er
     assert judge(Phase.CONNECTING, None, PROXY + words, is_lost=False) == (retry, error)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        'invalid port number: "99999"',
+        'definition of service "x" not found',
+        'could not parse network address "x": Name or service not known',
+        'weak sslmode "require" may not be used with sslrootcert=system (use "verify-full")',
+    ],
+)
+def test_what_libpq_refuses_by_itself_is_final(words: str) -> None:
+    """Trying to connect again is no help."""
+    failure = judge(Phase.CONNECTING, None, f"connection is bad: {words}", is_lost=False)
+
+    assert failure == (Retry.NEVER, DatabaseMisconfigured)
+
+
 @pytest.mark.parametrize("phase", RUNNING)
 @pytest.mark.parametrize(
     ("sqlstate", "words", "retry", "error"),
     [
-        ("40001", "could not serialize access", Retry.ONCE, DatabaseUnavailable),
-        ("40P01", "deadlock detected", Retry.ONCE, DatabaseUnavailable),
+        ("40001", "could not serialize access", Retry.QUICKLY, DatabaseUnavailable),
+        ("40P01", "deadlock detected", Retry.QUICKLY, DatabaseUnavailable),
         ("55P03", "canceling statement due to lock timeout", Retry.ONCE, DatabaseUnavailable),
         ("0A000", "cached plan must not change result type", Retry.ONCE, DatabaseUnavailable),
         ("26000", 'prepared statement "_pg3_0" does not exist', Retry.ONCE, DatabaseUnavailable),

@@ -65,7 +65,8 @@ TRIGGER = """
     [
         pytest.param("40P01", 1, 201, id="row 13, one deadlock"),
         pytest.param("40001", 1, 201, id="row 13, one serialization failure"),
-        pytest.param("40P01", 99, 503, id="row 13, deadlocks without end"),
+        pytest.param("40001", 10, 201, id="row 13, ten serialization failures"),
+        pytest.param("40P01", 999, 503, id="row 13, deadlocks without end"),
         pytest.param("53100", 1, 503, id="row 12, disk full"),
         pytest.param("57014", 1, 504, id="row 8, statement timeout"),
     ],
@@ -73,10 +74,10 @@ TRIGGER = """
 def test_write_that_is_rolled_back_is_tried_again_where_that_helps(
     spoilt_url: str, sqlstate: str, failures: int, status: int
 ) -> None:
-    """Once, since it has not happened; and no answer or log has what the database said of the row."""
+    """Until the deadline, since it has not happened; and no answer or log has what the database said of the row."""
     with psycopg.connect(spoilt_url) as connection:
         connection.execute(TRIGGER.format(failures=failures, canary=CANARY, sqlstate=sqlstate).encode())
-    with running_service(DATABASE_URL=spoilt_url, TODO_LOG_LEVEL="debug") as service:
+    with running_service(DATABASE_URL=spoilt_url, TODO_LOG_LEVEL="debug", TODO_DEADLINE_SECONDS="3") as service:
         response = service.client.post("/api/alice/tasks", json={"title": "A task"})
         listed = service.client.get("/api/alice/tasks").json()
         log = service.read_log()

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from statistics import median
 
 from alembic.runtime.migration import MigrationContext
@@ -23,7 +22,8 @@ NEON_POOLER_CLIENTS = 10_000
 FAR_MILLISECONDS = 20
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
-_READ_SERVER = text("SELECT current_setting('server_version_num')::int, clock_timestamp()")
+# Seconds, since a timestamp can be read only in some of the styles that a session may have.
+_READ_SERVER = text("SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp())::numeric")
 _READ_TLS = text("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 _READ_ROLE = text(
     "SELECT current_user, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,"
@@ -39,8 +39,12 @@ _READ_TIMEOUTS = text(
     "SELECT name, setting::int FROM pg_settings"
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') ORDER BY name"
 )
+_READ_SESSION = text(
+    "SELECT current_setting('default_transaction_isolation'), current_setting('synchronous_commit'),"
+    " current_setting('transaction_read_only')::boolean, current_schemas(false) <> '{}'"
+)
 _READ_CTYPE = text(
-    "SELECT lower(U&'\\00C9') = U&'\\00E9', datctype FROM pg_database WHERE datname = current_database()"
+    "SELECT lower(E'\\u00C9') = E'\\u00E9', datctype FROM pg_database WHERE datname = current_database()"
 )
 _READ_SLOTS = text(
     "SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int"
@@ -75,6 +79,7 @@ def check_database(url: URL, direct_url: URL, connections: int) -> Iterator[Find
             yield _check_distance(connection)
             yield _check_role(connection)
             yield _check_timeouts(connection)
+            yield _check_session(connection)
             yield _check_ctype(connection)
             yield _check_schema(connection)
             yield _check_slots(connection, connections, goes_through_pooler=is_pooled(url))
@@ -89,7 +94,9 @@ def check_database(url: URL, direct_url: URL, connections: int) -> Iterator[Find
 @contextmanager
 def _connect(url: URL) -> Iterator[Connection]:
     options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=options)
+    engine = create_engine(
+        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", client_encoding="utf8", connect_args=options
+    )
     with engine.connect() as connection:
         yield connection
 
@@ -123,7 +130,7 @@ def _check_server(connection: Connection) -> Iterator[Finding]:
     is_new_enough = major >= OLDEST_SERVER
     advice = "" if is_new_enough else f"; {OLDEST_SERVER} or newer is needed"
     yield Finding("server", is_new_enough, f"PostgreSQL {major}.{minor}{advice}")
-    ahead = (server_clock - datetime.now(UTC)).total_seconds()
+    ahead = float(server_clock) - time.time()
     is_exact = abs(ahead) <= CLOCK_TOLERANCE_SECONDS + round_trip
     advice = "" if is_exact else "; set one of the two clocks right"
     yield Finding("clock", is_exact, f"{ahead:+.1f} s from this machine's{advice}")
@@ -156,6 +163,23 @@ def _check_timeouts(connection: Connection) -> Finding:
     missing = [name for name, value in timeouts.items() if not value]
     advice = f"ALTER ROLE … SET {missing[0]} = …: see docs/operations.md" if missing else ""
     return Finding("timeouts", is_right=True, found=found, advice=advice)
+
+
+def _check_session(connection: Connection) -> Finding:
+    """Look at those of a session's defaults that matter, and that no connection can ask a pooler for."""
+    isolation, commits, is_read_only, has_schema = connection.execute(_READ_SESSION).one()
+    found = f"{isolation}, synchronous_commit {commits}"
+    if is_read_only:
+        found += "; it takes no writes: use the primary, or ALTER ROLE … RESET default_transaction_read_only"
+    if commits == "off":
+        found += "; a crash may lose what was acknowledged: ALTER ROLE … RESET synchronous_commit"
+    if not has_schema:
+        found += "; its search_path leads to no schema: ALTER ROLE … RESET search_path"
+    is_right = has_schema and commits != "off" and not is_read_only
+    advice = (
+        "simultaneous changes of one task are tried again and again: ALTER ROLE … RESET default_transaction_isolation"
+    )
+    return Finding("session", is_right, found, advice="" if isolation == "read committed" else advice)
 
 
 def _check_ctype(connection: Connection) -> Finding:

@@ -8,9 +8,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from psycopg import AsyncConnection, Error
-from psycopg.pq import ConnStatus
+from psycopg import AsyncConnection, AsyncCursor, Error
+from psycopg.pq import ConnStatus, Format
 from psycopg.pq.abc import PGconn
+from psycopg.rows import AsyncRowFactory, Row
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -28,6 +29,21 @@ PING_SECONDS = 2
 PREPARE_THRESHOLD = 5  # psycopg's own: a statement is prepared when it has run so often on a connection
 
 
+class _BinaryCursor(AsyncCursor[Row]):
+    """A cursor that is answered in the binary format, in which no setting of the session changes how a value reads.
+
+    As text, a timestamp depends on `DateStyle`, and psycopg can read but one of those.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, connection: AsyncConnection[Any], *, row_factory: AsyncRowFactory[Row] | None = None
+    ) -> None:  # the connection's own rows may be of any type
+        super().__init__(connection, row_factory=row_factory)  # type: ignore[arg-type]  # None is the connection's
+        self.format = Format.BINARY
+
+
 def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepared_statements: bool) -> AsyncEngine:
     """Make an engine whose connections are each in AUTOCOMMIT; nothing is connected yet."""
     engine = create_async_engine(
@@ -36,6 +52,8 @@ def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepar
         # In AUTOCOMMIT there is nothing to roll back, and psycopg would forget its prepared statements.
         skip_autocommit_rollback=True,
         hide_parameters=True,
+        # Asked for in the startup message, where it passes every pooler and wins over role, URL and environment.
+        client_encoding="utf8",
         use_native_hstore=False,  # looking the type up costs every first connection three round trips
         pool_size=pool_size,
         max_overflow=0,
@@ -44,6 +62,7 @@ def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepar
         connect_args={
             "application_name": f"todo-backend/{__version__}",
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "cursor_factory": _BinaryCursor,
             "gssencmode": "disable",  # asking for it costs a round trip
             "keepalives": 1,
             "keepalives_idle": 30,

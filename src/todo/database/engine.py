@@ -33,7 +33,7 @@ from todo.errors import (
 
 # How often a call may fail in each way before it is over, and how long it pauses before the next try, at most.
 FAILURES = {Retry.NEVER: 0, Retry.ONCE: 1, Retry.BRIEFLY: 2}
-PAUSE_SECONDS = {Retry.NEVER: 0, Retry.ONCE: 0.05, Retry.BRIEFLY: 0.25, Retry.PATIENTLY: 1}
+PAUSE_SECONDS = {Retry.NEVER: 0, Retry.ONCE: 0.05, Retry.BRIEFLY: 0.25, Retry.QUICKLY: 0.05, Retry.PATIENTLY: 1}
 # A database that lives ends a statement at once when it is told to; psycopg's own cancellation waits for ten seconds.
 CANCEL_SECONDS = 1
 

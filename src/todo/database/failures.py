@@ -34,6 +34,7 @@ class Retry(Enum):
     NEVER = "never"
     ONCE = "once, on a fresh connection"
     BRIEFLY = "twice more, within half a second"
+    QUICKLY = "until the deadline, a moment after each other"
     PATIENTLY = "until the deadline"
 
 
@@ -63,7 +64,10 @@ _PERMANENT = (
     "endpoint is disabled|endpoint cannot be found|[Ee]ndpoint ID is not specified|quota|not allowed to connect"
     "|authentication failed|no password supplied|no pg_hba.conf entry|does not exist|permission denied for database"
     "|certificate|SSL required|does not support SSL|channel binding|unsupported startup parameter"
-    "|no such (user|database)"
+    "|no such (user|database)|unrecognized configuration parameter|invalid command-line argument"
+    "|invalid value for parameter|authentication method requirement"
+    # psycopg's, before anything is sent, with what libpq says of an option or of the environment.
+    "|^connection is bad: (invalid|weak|definition of service|service file|syntax error|could not (match|parse))"
 )
 _FULL = (
     "remaining connection slots|too many (clients|connections)|no more connections allowed|query_wait_timeout"
@@ -79,8 +83,10 @@ _RULES = (
     _Rule([Phase.CONNECTING], (), "", Failure(Retry.PATIENTLY, DatabaseUnavailable)),
     # A pooler that cannot reach its server has not passed the statement on.
     _Rule(_RUNNING, ("08P01",), _ABSENT, Failure(Retry.BRIEFLY, DatabaseUnavailable)),
-    # Rolled back: serialization failure, deadlock, lock not available.
-    _Rule(_RUNNING, ("40001", "40P01", "55P03"), "", Failure(Retry.ONCE, DatabaseUnavailable)),
+    # Rolled back for another transaction's sake, which has got on by that: serialization failure, deadlock.
+    _Rule(_RUNNING, ("40001", "40P01"), "", Failure(Retry.QUICKLY, DatabaseUnavailable)),
+    # Rolled back after a wait: lock not available.
+    _Rule(_RUNNING, ("55P03",), "", Failure(Retry.ONCE, DatabaseUnavailable)),
     # Not begun: a migration has changed a table under a prepared statement, or a pooler has mixed statements up.
     _Rule(_RUNNING, ("0A000",), "cached plan", Failure(Retry.ONCE, DatabaseUnavailable)),
     _Rule(_RUNNING, ("26000", "42P05"), "", Failure(Retry.ONCE, DatabaseUnavailable)),

@@ -61,7 +61,14 @@ def migrate(url: URL) -> SchemaState:
     Several at once end well; a schema newer than this code is left alone. Raises BrokenEnvironment when the
     database refuses or cannot be reached.
     """
-    engine = create_engine(url, poolclass=NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS})
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        # Whatever the role's default is: one that has waited for another migration has to see what that has done.
+        isolation_level="READ COMMITTED",
+        client_encoding="utf8",
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
     config = make_config()
     try:
         with engine.begin() as connection:
