@@ -124,6 +124,8 @@ def test_check_reports_bad_settings() -> None:
         (["serve"], {"DATABASE_URL": "mysql://alice:canary@db/todo"}, "DATABASE_URL", 2),
         (["serve"], {"DATABASE_URL": ""}, "DATABASE_URL", 2),
         (["migrate"], {"DATABASE_URL": "postgresql://alice:canary@db:port/todo"}, "DATABASE_URL", 2),
+        (["serve"], {"DATABASE_URL": f"{NOWHERE}?port=abc"}, "DATABASE_URL", 2),
+        (["migrate"], {"DATABASE_URL": f"{NOWHERE}?service=canary"}, "DATABASE_URL", 2),
         (["migrate"], {"DATABASE_URL": NOWHERE}, "database", 1),
         (["migrate"], {"DATABASE_URL": NOWHERE, "DATABASE_URL_UNPOOLED": "canary"}, "DATABASE_URL_UNPOOLED", 2),
         (["serve"], {"TODO_PG_BIN": "/nonexistent"}, "TODO_PG_BIN", 2),
