@@ -41,6 +41,7 @@ PROXY = "connection failed: connection to server at "
         ("server does not support SSL, but SSL was required", Retry.NEVER, DatabaseMisconfigured),
         ("SSL error: certificate verify failed", Retry.NEVER, DatabaseMisconfigured),
         ("channel binding is required, but server did not offer", Retry.NEVER, DatabaseMisconfigured),
+        ("the database's encoding is SQL_ASCII and must be UTF8", Retry.NEVER, DatabaseMisconfigured),
         ("FATAL:  unsupported startup parameter in options: x", Retry.NEVER, DatabaseMisconfigured),
         ('FATAL:  unrecognized configuration parameter "x"', Retry.NEVER, DatabaseMisconfigured),
         ("FATAL:  invalid command-line argument for server process: x", Retry.NEVER, DatabaseMisconfigured),

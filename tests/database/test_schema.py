@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -22,6 +22,7 @@ from sqlmodel import SQLModel
 from tests.support import make_database, open_client
 
 from todo.app import create_app
+from todo.database.checks import check_database
 from todo.database.engine import Database
 from todo.database.schema import SchemaState, compare_revision, make_config, migrate, print_migration, read_revisions
 from todo.database.store import TaskStore
@@ -60,11 +61,11 @@ TABLES = "SELECT tablename::text, '' FROM pg_tables WHERE schemaname = 'public' 
 
 
 @contextmanager
-def make_empty_database(server: str) -> Iterator[str]:
+def make_empty_database(server: str, options: LiteralString = "") -> Iterator[str]:
     """Make a database on the server of that URL, and drop it again."""
     name = f"test_{uuid4().hex}"
     with connect(server) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(options)))
         try:
             yield make_url(server).set(database=name).render_as_string(hide_password=False)
         finally:
@@ -390,6 +391,30 @@ def test_migration_that_fails_leaves_nothing_behind(empty_url: str, preparation:
 
     assert "\n" not in str(caught.value)
     assert fetch(empty_url, question) == before
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+async def test_database_in_another_encoding_is_refused(
+    database_url: str, tasks_url: str, caplog: pytest.LogCaptureFixture, encoding: LiteralString
+) -> None:
+    """One line from `migrate` and from `check`, one in the log, and a 503 that asks for an operator."""
+    options: LiteralString = f"ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+    reason = f"the database's encoding is {encoding} and must be UTF8: CREATE DATABASE"
+    with make_empty_database(database_url, options) as url:
+        with pytest.raises(BrokenEnvironment, match=reason):
+            migrate(read_database_url(url))
+        [finding] = check_database(read_database_url(url), read_database_url(url), 10)
+        async with open_client(create_app(Settings(), url)) as client:
+            answers = [await client.get(path) for path in (tasks_url, "/health/ready", tasks_url)]
+        with connect(database_url) as observer:
+            question = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
+            sessions = observer.execute(question, [make_url(url).database]).fetchone()
+
+    assert (finding.subject, finding.is_right) == ("connection", False)
+    assert reason in finding.found
+    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "60")}
+    assert [reason in line for line in list_lines(caplog, logging.WARNING)] == [True]
+    assert sessions == (0,), "a connection that is refused is closed"
 
 
 def test_revision_says_how_the_schema_stands() -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from todo.database.connections import refuse_other_encodings
 from todo.database.schema import CONNECT_TIMEOUT_SECONDS, SchemaState, compare_revision, read_revisions
 from todo.database.urls import is_pooled
 
@@ -97,6 +98,7 @@ def _connect(url: URL) -> Iterator[Connection]:
     engine = create_engine(
         url, poolclass=NullPool, isolation_level="AUTOCOMMIT", client_encoding="utf8", connect_args=options
     )
+    refuse_other_encodings(engine.pool)
     with engine.connect() as connection:
         yield connection
 

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from psycopg import AsyncConnection, AsyncCursor, Error
+from psycopg import AsyncConnection, AsyncCursor, Connection, Error, OperationalError
 from psycopg.pq import ConnStatus, Format
 from psycopg.pq.abc import PGconn
 from psycopg.rows import AsyncRowFactory, Row
@@ -16,7 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from todo import __version__
 
@@ -73,6 +73,7 @@ def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepar
         },
     )
     pool = engine.sync_engine.pool
+    refuse_other_encodings(pool)
 
     @event.listens_for(pool, "checkin")
     def note_use(_: object, entry: ConnectionPoolEntry) -> None:
@@ -95,6 +96,20 @@ def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepar
                 limit.cancel()
 
     return engine
+
+
+def refuse_other_encodings(pool: Pool) -> None:
+    """Make a new connection fail where the database does not keep its text in UTF-8."""
+
+    # Before SQLAlchemy's own questions, whose answers from a database in SQL_ASCII are bytes that it cannot read. The
+    # server has told its encoding by then, so this costs no round trip.
+    @event.listens_for(pool, "connect", insert=True)
+    def refuse_other_encoding(_: object, entry: ConnectionPoolEntry) -> None:
+        connection: AsyncConnection | Connection | None = entry.driver_connection
+        encoding = connection.info.parameter_status("server_encoding") if connection else None
+        if encoding not in (None, "UTF8"):
+            words = f"the database's encoding is {encoding} and must be UTF8"
+            raise OperationalError(f"{words}: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
 
 
 def has_ended(connection: PGconn) -> bool:

@@ -64,7 +64,7 @@ _PERMANENT = (
     "endpoint is disabled|endpoint cannot be found|[Ee]ndpoint ID is not specified|quota|not allowed to connect"
     "|authentication failed|no password supplied|no pg_hba.conf entry|does not exist|permission denied for database"
     "|certificate|SSL required|does not support SSL|channel binding|unsupported startup parameter"
-    "|no such (user|database)|unrecognized configuration parameter|invalid command-line argument"
+    "|no such (user|database)|must be UTF8|unrecognized configuration parameter|invalid command-line argument"
     "|invalid value for parameter|authentication method requirement"
     # psycopg's, before anything is sent, with what libpq says of an option or of the environment.
     "|^connection is bad: (invalid|weak|definition of service|service file|syntax error|could not (match|parse))"

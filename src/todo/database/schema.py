@@ -13,6 +13,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from todo.database.connections import refuse_other_encodings
 from todo.errors import BrokenEnvironment
 
 READ_REVISION = text("SELECT version_num FROM alembic_version")
@@ -69,6 +70,7 @@ def migrate(url: URL) -> SchemaState:
         client_encoding="utf8",
         connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
     )
+    refuse_other_encodings(engine.pool)
     config = make_config()
     try:
         with engine.begin() as connection:
