@@ -11,12 +11,14 @@ from todo.database.engine import Database
 from todo.database.urls import read_database_url
 
 
-def make_database(url: str, *, pool_size: int = 10, deadline_seconds: float = 10) -> Database:
+def make_database(
+    url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 3, deadline_seconds: float = 10
+) -> Database:
     """Make a pool of connections to `url`."""
     return Database(
         read_database_url(url),
         pool_size=pool_size,
-        pool_timeout_seconds=3,
+        pool_timeout_seconds=pool_timeout_seconds,
         deadline_seconds=deadline_seconds,
         prepared_statements=True,
     )

@@ -275,7 +275,7 @@ def test_full_pool_is_told_soon_and_stops_nothing_else(neon: Neon, lock: Callabl
         running_service(DATABASE_URL=neon.pooled_url, **{**SETTINGS, "TODO_POOL_SIZE": "2"}) as service,
         ThreadPoolExecutor(6) as pool,
     ):
-        stuck = [pool.submit(create, service, owner) for _ in range(2)]
+        stuck = [pool.submit(create, service, f"{owner}-{number}") for number in range(2)]
         time.sleep(0.3)
         waiting = [pool.submit(create, service, owner) for _ in range(4)]
 
@@ -286,6 +286,26 @@ def test_full_pool_is_told_soon_and_stops_nothing_else(neon: Neon, lock: Callabl
         assert [answer.result().status_code for answer in stuck] == [504, 504]
         lock()
         run_six_operations(service.client, f"{owner}-later")
+
+
+def test_one_user_cannot_take_every_connection(neon: Neon, owner: str) -> None:
+    """Another's requests are served while twenty of one user's hang; those are told so in the pool's time."""
+    with running_service(DATABASE_URL=neon.pooled_url, **SETTINGS) as service, ThreadPoolExecutor(20) as pool:
+        flip = f"{create(service, owner).json()['url']}/complete"
+        with psycopg.connect(neon.direct_url) as connection:
+            connection.execute("SELECT FROM tasks WHERE user_id = %s FOR UPDATE", [owner])
+            flips = [pool.submit(service.client.patch, flip) for _ in range(20)]
+            time.sleep(0.3)
+            others = [create(service, f"{owner}-other") for _ in range(20)]
+            assert not any(answer.done() and answer.result().is_success for answer in flips)
+        answers = [answer.result() for answer in flips]
+
+    assert {answer.status_code for answer in others} == {201}
+    assert max(answer.elapsed.total_seconds() for answer in others) < POOL_TIMEOUT_SECONDS
+    refused = [answer for answer in answers if answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE]
+    assert refused
+    for answer in refused:
+        assert_unavailable(answer, within=POOL_TIMEOUT_SECONDS + SLACK_SECONDS)
 
 
 @pytest.mark.parametrize("way", [POOLED, DIRECT])
@@ -347,6 +367,31 @@ def test_read_whose_answer_was_cut_off_runs_again(database_url: str, owner: str)
         assert_unavailable(service.client.get(f"/api/{owner}/tasks"), within=DEADLINE_SECONDS)
         relay.cuts = 0
         assert service.client.get(f"/api/{owner}/tasks").status_code == 200
+
+
+@pytest.mark.parametrize("way", [POOLED, DIRECT])
+def test_defaults_of_the_role_do_not_matter(neon: Neon, way: str, owner: str) -> None:
+    """Each task comes back as it was sent, and contended changes all happen, behind a pooler too."""
+    names = {"DateStyle": "German", "client_encoding": "LATIN1", "default_transaction_isolation": "serializable"}
+    with psycopg.connect(neon.direct_url, autocommit=True) as connection:
+        for name, value in names.items():
+            connection.execute(f"ALTER ROLE todo SET {name} = '{value}'".encode())
+    neon.command_pooler("RECONNECT")
+    try:
+        url = neon.pooled_url if way == POOLED else neon.direct_url
+        with running_service(DATABASE_URL=url, **SETTINGS) as service, ThreadPoolExecutor(8) as pool:
+            run_six_operations(service.client, owner)
+            created = service.client.post(f"/api/{owner}/tasks", json={"title": "Größe 🎉"}).json()
+            toggle = f"{created['url']}/complete"
+            statuses = {answer.status_code for answer in pool.map(lambda _: service.client.patch(toggle), range(100))}
+            found = service.client.get(created["url"]).json()
+    finally:
+        with psycopg.connect(neon.direct_url, autocommit=True, client_encoding="utf8") as connection:
+            connection.execute("ALTER ROLE todo RESET ALL")
+        neon.command_pooler("RECONNECT")
+
+    assert statuses == {200}
+    assert (found["title"], found["version"]) == ("Größe 🎉", 101)
 
 
 @contextmanager

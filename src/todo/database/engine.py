@@ -9,8 +9,8 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import psycopg
@@ -22,10 +22,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from todo.database.connections import hang_up, make_engine
 from todo.database.failures import Failure, Phase, Retry, judge
+from todo.database.places import Places
 from todo.database.schema import READ_REVISION, SchemaState, compare_revision
 from todo.errors import (
     DatabaseMisconfigured,
-    DatabaseUnavailable,
     DeadlineExceeded,
     SchemaOutdated,
     StatementFailed,
@@ -64,7 +64,8 @@ class _Failed(Exception):
 class Database:
     """A pool of connections, every one in AUTOCOMMIT: a statement is a transaction and one round trip.
 
-    A write is durable when `write` returns. The constructor connects to nothing. `read` and `write` raise
+    A write is durable when `write` returns. A statement whose parameters name an `owner` takes a place out of that
+    owner's share of the pool. The constructor connects to nothing. `read` and `write` raise
     DatabaseUnavailable, SchemaOutdated, StatementFailed, and DeadlineExceeded when the deadline passes; `write` raises
     OutcomeUnknown where nobody can tell whether it has happened.
     """
@@ -79,16 +80,13 @@ class Database:
         prepared_statements: bool,
     ) -> None:
         self._deadline_seconds = deadline_seconds
-        self._pool_timeout_seconds = pool_timeout_seconds
         self._engine = make_engine(
             url,
             pool_size=pool_size,
             pool_timeout_seconds=deadline_seconds,
             prepared_statements=prepared_statements,
         )
-        self._places = asyncio.Semaphore(pool_size)  # one for each connection; the pool itself is never waited for
-        self._connected = 0  # calls that have a connection, and do not still wait for one to be made
-        self._connected_since: float | None = None
+        self._places = Places(pool_size, pool_timeout_seconds)  # the pool itself is never waited for
         self._abandoned: set[asyncio.Task[None]] = set()
         self._schema: SchemaState | None = None
         self._is_ready = False
@@ -134,7 +132,7 @@ class Database:
 
     async def _try(self, call: _Call, phase: Phase, statement: Executable, parameters: Mapping[str, object]) -> Rows:
         """Try until it succeeds or must not be tried again."""
-        async with self._take_place():
+        async with self._places.take(parameters.get("owner")):
             try:
                 return await self._try_once(call, phase, statement, parameters)
             except _Failed as failed:
@@ -190,40 +188,11 @@ class Database:
     @contextmanager
     def _note_connection(self, call: _Call, connection: AsyncConnection) -> Iterator[None]:
         call.connection = _find_driver_connection(connection)
-        self._connected += 1
-        self._connected_since = self._connected_since or time.monotonic()
         try:
-            yield
+            with self._places.note_connection():
+                yield
         finally:
             call.connection = None
-            self._connected -= 1
-            if not self._connected:
-                self._connected_since = None
-
-    @asynccontextmanager
-    async def _take_place(self) -> AsyncIterator[None]:
-        """Hold one of the pool's places; raise DatabaseUnavailable where none becomes free in the pool's time.
-
-        That time counts only while some call has its connection: while all of them still wait for a database that wakes
-        up, there is nothing to be had sooner.
-        """
-        arrived = time.monotonic()
-        while self._places.locked():
-            patience = self._pool_timeout_seconds
-            if self._connected_since is not None:
-                patience += max(arrived, self._connected_since) - time.monotonic()
-            if patience <= 0:
-                raise DatabaseUnavailable("Every connection to the database is in use; nothing has happened.")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await self._places.acquire()
-                    break
-        else:
-            await self._places.acquire()
-        try:
-            yield
-        finally:
-            self._places.release()
 
     def _abandon(self, call: _Call, work: asyncio.Task[Rows]) -> None:
         """Let a call end that nobody waits for, without waiting for that here."""

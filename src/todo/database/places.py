@@ -1,0 +1,91 @@
+"""Who may use the pool's connections at one moment, and how long the others wait."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+from todo.errors import DatabaseUnavailable
+
+
+class _Share:
+    """What one owner may hold of the places, for as long as any of the owner's calls is here."""
+
+    __slots__ = ("calls", "places")
+
+    def __init__(self, size: int) -> None:
+        self.calls = 0
+        self.places = asyncio.Semaphore(size)
+
+
+class Places:
+    """A place for each connection of a pool, of which one owner may hold half, and at least one.
+
+    So there is always a way past whoever asks for too much. A call waits for its owner's share first and for a place
+    after that: those who wait for their own share stand in nobody's way.
+    """
+
+    def __init__(self, number: int, timeout_seconds: float) -> None:
+        self._places = asyncio.Semaphore(number)
+        self._share_size = max(1, number // 2)
+        self._timeout_seconds = timeout_seconds
+        self._connected = 0  # calls that have a connection, and do not still wait for one to be made
+        self._connected_since = 0.0
+        self._connected_seconds = 0.0  # for which there were any, the present time apart
+        self.shares: dict[object, _Share] = {}  # of the owners that have a call here
+
+    @asynccontextmanager
+    async def take(self, owner: object) -> AsyncIterator[None]:
+        """Hold a place; raise DatabaseUnavailable where none becomes free in the pool's time."""
+        arrived = self._read_clock()
+        share = self.shares.get(owner)
+        if share is None:
+            share = self.shares[owner] = _Share(self._share_size)
+        share.calls += 1
+        try:
+            await self._acquire(share.places, arrived, "Too many requests of this user are in the database")
+            try:
+                await self._acquire(self._places, arrived, "Every connection to the database is in use")
+                try:
+                    yield
+                finally:
+                    self._places.release()
+            finally:
+                share.places.release()
+        finally:
+            share.calls -= 1
+            if not share.calls:
+                del self.shares[owner]
+
+    @contextmanager
+    def note_connection(self) -> Iterator[None]:
+        """Say that a call has its connection, for the time of the block."""
+        if not self._connected:
+            self._connected_since = time.monotonic()
+        self._connected += 1
+        try:
+            yield
+        finally:
+            self._connected -= 1
+            if not self._connected:
+                self._connected_seconds += time.monotonic() - self._connected_since
+
+    def _read_clock(self) -> float:
+        """Return for how long there were calls that had a connection.
+
+        By this clock those wait who want a place: while everyone still waits for a database that wakes up, there is
+        nothing to be had sooner, and it stands still.
+        """
+        return self._connected_seconds + (time.monotonic() - self._connected_since if self._connected else 0)
+
+    async def _acquire(self, places: asyncio.Semaphore, arrived: float, reason: str) -> None:
+        """Wait for one of these places, in all no longer than the pool's time since the call arrived."""
+        while places.locked():
+            patience = self._timeout_seconds - (self._read_clock() - arrived)
+            if patience <= 0:
+                raise DatabaseUnavailable(f"{reason}; nothing has happened.")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await places.acquire()
+                    return
+        await places.acquire()

@@ -1,0 +1,107 @@
+"""Who gets a connection while one user asks for all of them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from tests.support import make_database
+
+from todo.database.engine import Database, Rows
+from todo.database.places import Places
+from todo.errors import DatabaseUnavailable
+
+SLEEP = text("SELECT :owner, pg_sleep(0.4)")
+ONE = text("SELECT 1")
+REQUESTS = 20
+POOL_TIMEOUT_SECONDS = 1
+
+
+@asynccontextmanager
+async def flooded(database: Database) -> AsyncIterator[list[asyncio.Task[Rows]]]:
+    """Have alice ask for far more connections than there are, before whoever comes next."""
+    await database.ping()
+    requests = [asyncio.create_task(database.read(SLEEP, {"owner": "alice"})) for _ in range(REQUESTS)]
+    await asyncio.sleep(0.1)
+    yield requests
+    await asyncio.gather(*requests, return_exceptions=True)
+    await database.close()
+
+
+@pytest.mark.parametrize("pool_size", [1, 2, 4])
+async def test_others_get_past_a_user_who_asks_for_every_connection(database_url: str, pool_size: int) -> None:
+    """Even where there is one connection: who waits for the own share is not in line for it."""
+    database = make_database(database_url, pool_size=pool_size, pool_timeout_seconds=POOL_TIMEOUT_SECONDS)
+    async with flooded(database):
+        assert await database.read(ONE, {"owner": "bob"}) == [(1,)]
+
+
+async def test_user_who_asks_for_too_much_is_told_so_in_the_pool_s_time(database_url: str) -> None:
+    """The time is that of all the waiting together, however often a place was free for a moment."""
+    database = make_database(database_url, pool_size=2, pool_timeout_seconds=POOL_TIMEOUT_SECONDS)
+    started = time.monotonic()
+    async with flooded(database) as requests:
+        pass
+
+    errors = [error for request in requests if (error := request.exception())]
+    assert len(errors) > REQUESTS / 2
+    assert {type(error) for error in errors} == {DatabaseUnavailable}
+    assert time.monotonic() - started < REQUESTS * 0.4, "as long as one after the other"
+
+
+@pytest.mark.parametrize(("number", "share"), [(1, 1), (2, 1), (3, 1), (10, 5)])
+async def test_share_is_half_of_the_places_and_at_least_one(number: int, share: int) -> None:
+    """However many are asked for."""
+    places = Places(number, timeout_seconds=0.05)
+    held = 0
+
+    async def hold() -> None:
+        nonlocal held
+        async with places.take("alice"):
+            held += 1
+            await asyncio.sleep(0.2)
+
+    with places.note_connection():
+        results = await asyncio.gather(*(hold() for _ in range(REQUESTS)), return_exceptions=True)
+
+    assert held == share
+    assert [type(result) for result in results if result] == [DatabaseUnavailable] * (REQUESTS - share)
+
+
+async def test_nothing_is_kept_of_a_user_without_a_request() -> None:
+    """Be it that the requests were served, refused, cancelled or failed."""
+    places = Places(2, timeout_seconds=0.05)
+
+    async def hold(owner: str) -> None:
+        async with places.take(owner):
+            await asyncio.sleep(0.2)
+            raise ValueError(owner)
+
+    with places.note_connection():
+        requests = [asyncio.create_task(hold(owner)) for owner in ("alice", "bob", "carol") * 3]
+        await asyncio.sleep(0)
+        assert set(places.shares) == {"alice", "bob", "carol"}
+        requests[0].cancel()
+        requests[-1].cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
+
+    assert places.shares == {}
+    async with places.take("dave"), places.take("erin"):
+        assert set(places.shares) == {"dave", "erin"}
+
+
+async def test_time_does_not_count_while_the_database_wakes_up() -> None:
+    """Neither for the share nor for the place: there is nothing to be had sooner."""
+    places = Places(2, timeout_seconds=0.05)
+    order = []
+
+    async def hold(seconds: float) -> None:
+        async with places.take("alice"):
+            await asyncio.sleep(seconds)
+            order.append(seconds)
+
+    await asyncio.gather(hold(0.2), hold(0.1), hold(0))
+
+    assert order == [0.2, 0.1, 0]
