@@ -115,7 +115,9 @@ def _open_database(settings: Settings) -> Iterator[str]:
     if settings.database_url is not None:
         yield read_database_url(settings.database_url.get_secret_value()).render_as_string(hide_password=False)
     else:
-        with embedded_postgres(settings.data_dir or default_data_dir(), settings.pg_bin, _report) as url:
+        data_dir = settings.data_dir or default_data_dir()
+        connections = settings.workers * settings.pool_size
+        with embedded_postgres(data_dir, settings.pg_bin, _report, connections=connections) as url:
             yield url
 
 

@@ -18,6 +18,7 @@ RUN_SECONDS = 120  # `initdb` takes one
 def choose_account(cluster: Path) -> pwd.struct_passwd | None:
     """Return the account that runs PostgreSQL for root; none for anybody else."""
     if os.geteuid() != 0:
+        _check_entry(os.geteuid())
         return None
     with suppress(KeyError):
         for name in [cluster.owner()] if cluster.exists() else ["postgres", "nobody"]:
@@ -28,6 +29,16 @@ def choose_account(cluster: Path) -> pwd.struct_passwd | None:
     raise BrokenEnvironment(
         f"PostgreSQL refuses to run as root: make an account for it, and let {cluster} belong to that if it exists"
     )
+
+
+def _check_entry(user_id: int) -> None:
+    try:
+        pwd.getpwuid(user_id)
+    except KeyError:
+        raise BrokenEnvironment(
+            f"PostgreSQL does not run as an account without a name: add one with the id {user_id} (/etc/passwd), or "
+            "set DATABASE_URL"
+        ) from None
 
 
 def check_reach(folder: Folder, account: str) -> None:

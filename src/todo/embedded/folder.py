@@ -17,6 +17,7 @@ from todo.errors import BadSetting, BrokenEnvironment
 
 HANDOVER_SECONDS = 2  # for the workers of a killed server to see that it is gone
 POLL_SECONDS = 0.01
+LONGEST_PATH_BYTES = 900  # PostgreSQL has room for 1023, with the names of its files
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,42 @@ class Folder:
 
     path: Path
     account: pwd.struct_passwd | None  # that runs PostgreSQL; None: the one that runs this process
-    lock: int  # the descriptor of `postgres.lock`
+    lock: int  # a descriptor of `postgres.lock`, which this process holds while PostgreSQL does not
 
     @property
     def cluster(self) -> Path:
         """The database cluster's own folder."""
         return self.path / "postgres"
 
+    def is_gone(self) -> bool:
+        """Tell whether the folder was removed, another stands in its place, or it has no cluster any more."""
+        try:
+            is_same = os.path.samestat((self.path / "postgres.lock").stat(), os.fstat(self.lock))
+            (self.cluster / "PG_VERSION").stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:  # a disk that does not answer may do so again
+            return False
+        return not is_same
+
 
 def default_data_dir() -> Path:
     """Return where the embedded database lives unless a setting says otherwise."""
-    # Root's home is usually closed to the account that has to run PostgreSQL for it.
-    site = Path("/var/lib/todo-backend")
-    return site if os.geteuid() == 0 else platformdirs.user_data_path("todo-backend", appauthor=False)
+    if os.geteuid() == 0:
+        # Root's home is usually closed to the account that has to run PostgreSQL for it.
+        return Path("/var/lib/todo-backend")
+    try:
+        return platformdirs.user_data_path("todo-backend", appauthor=False)
+    except RuntimeError:
+        raise BadSetting("TODO_DATA_DIR: is not set, and this account has no home to put it into") from None
 
 
 def make_data_dir(path: Path) -> None:
     """Make the data folder, or see that it is empty or already one."""
     if re.search(r"[\x00-\x1f]", str(path)):
         raise BadSetting(f"TODO_DATA_DIR holds a control character: {str(path)!r}")
+    if (length := len(os.fsencode(path))) > LONGEST_PATH_BYTES:
+        raise BadSetting(f"TODO_DATA_DIR is {length} bytes long, and PostgreSQL takes at most {LONGEST_PATH_BYTES}")
     try:
         path.mkdir(parents=True)
     except FileExistsError:

@@ -1,11 +1,17 @@
-"""The processes of PostgreSQL: started, awaited, and ended."""
+"""The processes of PostgreSQL: started, awaited, and ended.
 
+Each of them holds `postgres.lock`, and nobody else does: who holds it is PostgreSQL, and ours.
+"""
+
+import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -17,49 +23,75 @@ from todo.embedded.sockets import PORT, SOCKET_NAME, make_url
 from todo.errors import BrokenEnvironment
 
 START_SECONDS = 60  # recovery reads at most one `max_wal_size` of log: seconds, on any disk
-FAST_STOP_SECONDS = 30
-IMMEDIATE_STOP_SECONDS = 10
+# A stop takes 0.1 s, and as long as the disk needs for what is not written yet; recovery mends what is cut short.
+FAST_STOP_SECONDS = 5
+IMMEDIATE_STOP_SECONDS = 1
+KILL_SECONDS = 2
+ORPHAN_SECONDS = 1  # for the backends of a dead postmaster, which end by themselves unless they are busy
+LOG_BYTES = 65_536  # of the end of PostgreSQL's log, in which the reason for its end is looked for
 OPTIONS = {
     "listen_addresses": "",
     "log_checkpoints": "off",
     "log_timezone": "UTC",
-    "max_connections": "100",
     "port": str(PORT),
     "timezone": "UTC",
     "unix_socket_permissions": "0700",
 }
 
 
-def launch(binaries: Path, sockets: Path, folder: Folder, held: ExitStack) -> subprocess.Popen[bytes]:
-    """Start PostgreSQL; `held` stops it."""
+def launch(
+    binaries: Path, sockets: Path, folder: Folder, max_connections: int, *, keeps_log: bool
+) -> subprocess.Popen[bytes]:
+    """Start PostgreSQL, which takes `postgres.lock` over from this process; the log before is kept or overwritten."""
     log = folder.path / "postgres.log"
-    if log.exists():
+    if keeps_log and log.exists():
         log.replace(log.with_suffix(".log.1"))
     options = [f"--{name}={value}" for name, value in OPTIONS.items()]
-    options.append(f"--unix_socket_directories={sockets}")
+    options += [f"--max_connections={max_connections}", f"--unix_socket_directories={sockets}"]
     command: list[str | Path] = [binaries / "postgres", "-D", folder.cluster, *options]
     with ExitStack() as starting:
         output = open_file(log, starting)
-        server = subprocess.Popen(command, stdout=output, stderr=output, **describe_child(folder))  # noqa: S603 - ours
-    # Opened now: the folder may be gone by then, and its PostgreSQL has to end all the same.
-    held.callback(_stop, server, open_file(folder.path / "postgres.lock", held), folder.path)
-    return server
+        os.ftruncate(output, 0)
+        inherited = open_file(folder.path / "postgres.lock", starting)
+        fcntl.flock(folder.lock, fcntl.LOCK_UN)
+        take_lock(inherited)
+        child = describe_child(replace(folder, lock=inherited))
+        return subprocess.Popen(command, stdout=output, stderr=output, **child)  # noqa: S603 - ours
 
 
-def _stop(server: subprocess.Popen[bytes], lock: int, path: Path) -> None:
-    """Stop the server and see the last of its processes end."""
-    _end(server.send_signal, lock, path)
-    server.wait()
+def await_ready(server: subprocess.Popen[bytes], sockets: Path, folder: Folder) -> None:
+    """Wait until the server is ready, and make the database if it is not there yet."""
+    deadline = time.monotonic() + START_SECONDS
+    while not is_ready(server, sockets, folder):
+        if time.monotonic() > deadline:
+            raise _fail_to_start(folder)
+        time.sleep(POLL_SECONDS)
+    with psycopg.connect(make_url(sockets, "postgres"), autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'todo'").fetchone():
+            connection.execute("CREATE DATABASE todo")
 
 
-def _end(signal_server: Callable[[int], None], lock: int, path: Path) -> None:
-    """Signal until every process of PostgreSQL has ended: finish cleanly, and after a while just end."""
-    # Again each second, because one that is only starting may not have been there to be signalled.
-    for number in [signal.SIGINT] * FAST_STOP_SECONDS + [signal.SIGQUIT] * IMMEDIATE_STOP_SECONDS:
-        signal_server(number)
-        if take_lock(lock, patience=1):
-            return
-    raise BrokenEnvironment(f"a process of the embedded PostgreSQL in {path} does not end")
+def is_ready(server: subprocess.Popen[bytes], sockets: Path, folder: Folder) -> bool:
+    """Tell whether the server takes connections; raise BrokenEnvironment if it has ended."""
+    if server.poll() is not None:
+        raise _fail_to_start(folder)
+    # The folder is new: once there is a socket in it, the pid file is this server's, whatever pid an old one had.
+    claim = read_pid_file(folder) if (sockets / SOCKET_NAME).exists() else None
+    return claim is not None and claim.is_ready
+
+
+def read_reason(folder: Folder) -> str:
+    """Return what PostgreSQL's log says of its end; nothing where there is no log any more."""
+    with suppress(OSError), (folder.path / "postgres.log").open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_BYTES))
+        return pick_words(log.read().decode(errors="replace"))
+    return ""
+
+
+def _fail_to_start(folder: Folder) -> BrokenEnvironment:
+    return BrokenEnvironment(
+        f"the embedded PostgreSQL does not start: {read_reason(folder)} ({folder.path / 'postgres.log'})"
+    )
 
 
 def end_orphan(folder: Folder, report: Callable[[str], None]) -> None:
@@ -75,19 +107,54 @@ def end_orphan(folder: Folder, report: Callable[[str], None]) -> None:
                 os.kill(claim.pid, number)
 
     report("Stopping the PostgreSQL that a killed server left behind")
-    _end(signal_orphan, folder.lock, folder.path)
+    end(signal_orphan, folder)
 
 
-def await_ready(server: subprocess.Popen[bytes], sockets: Path, folder: Folder) -> None:
-    """Wait until the server is ready, and make the database if it is not there yet."""
-    deadline = time.monotonic() + START_SECONDS
-    # The folder is new: once there is a socket in it, the pid file is this server's, whatever pid an old one had.
-    while not ((sockets / SOCKET_NAME).exists() and (claim := read_pid_file(folder)) and claim.is_ready):
-        if server.poll() is not None or time.monotonic() > deadline:
-            log = folder.path / "postgres.log"
-            words = pick_words(log.read_text(errors="replace"))
-            raise BrokenEnvironment(f"the embedded PostgreSQL does not start: {words} ({log})")
-        time.sleep(POLL_SECONDS)
-    with psycopg.connect(make_url(sockets, "postgres"), autocommit=True) as connection:
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = 'todo'").fetchone():
-            connection.execute("CREATE DATABASE todo")
+def end(signal_server: Callable[[int], None], folder: Folder) -> None:
+    """Signal until every process of PostgreSQL has ended, and take its lock.
+
+    First it is to finish cleanly, after a while to just end, and in the end it is killed.
+    """
+    ways = {signal.SIGINT: FAST_STOP_SECONDS, signal.SIGQUIT: IMMEDIATE_STOP_SECONDS, signal.SIGKILL: KILL_SECONDS}
+    # Again each second, because one that is only starting may not have been there to be signalled.
+    for number in (number for number, seconds in ways.items() for _ in range(seconds)):
+        signal_server(number)
+        _signal_holders(folder, signal.SIGKILL if number == signal.SIGKILL else signal.SIGCONT)  # it may be frozen
+        if take_lock(folder.lock, patience=1):
+            return
+    raise BrokenEnvironment(f"a process of the embedded PostgreSQL in {folder.path} does not end")
+
+
+def kill_orphans(folder: Folder) -> None:
+    """Take `postgres.lock` from what a dead postmaster has left: nobody can use it any more."""
+    if take_lock(folder.lock, ORPHAN_SECONDS):
+        return
+    _signal_holders(folder, signal.SIGKILL)
+    if not take_lock(folder.lock, KILL_SECONDS):
+        raise BrokenEnvironment(f"a process of the embedded PostgreSQL in {folder.path} does not end")
+
+
+def _signal_holders(folder: Folder, number: signal.Signals) -> None:
+    """Signal whoever holds `postgres.lock`; only on Linux can that be told, and elsewhere nobody is signalled."""
+    if sys.platform == "linux":
+        for pid in _find_holders(os.fstat(folder.lock)):
+            with suppress(ProcessLookupError, PermissionError):
+                handle = os.pidfd_open(pid)
+                try:
+                    # Looked at once more: the handle stays with this process, and the number may be another's by now.
+                    if pid in _find_holders(os.fstat(folder.lock), pid):
+                        signal.pidfd_send_signal(handle, number)
+                finally:
+                    os.close(handle)
+
+
+def _find_holders(lock: os.stat_result, only: int | None = None) -> Iterator[int]:
+    """Return the processes that hold a lock of this file, through a descriptor of their own or an inherited one."""
+    for process in Path("/proc").glob(str(only or "[0-9]*")):
+        with suppress(OSError):  # it has ended, or belongs to somebody else
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):
+                    is_same = os.path.samestat(descriptor.stat(), lock)
+                    if is_same and "FLOCK" in (process / "fdinfo" / descriptor.name).read_text():
+                        yield int(process.name)
+                        break

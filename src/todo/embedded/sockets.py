@@ -30,13 +30,24 @@ def make_socket_folder(folder: Folder, held: ExitStack) -> Path:
     return made
 
 
-def _remove_socket_folder(known: Path) -> None:
-    """Remove the socket's folder; nothing that PostgreSQL did not put there, wherever the link leads."""
-    made = known.readlink() if known.is_symlink() else known
+def renew_socket_folder(made: Path, folder: Folder) -> None:
+    """Make the folder anew under the same path, for a PostgreSQL that is started again."""
+    _remove(made)
+    made.mkdir(mode=0o700)  # fails if a stranger was faster, where everybody may make one
+    give(made, folder)
+
+
+def _remove(made: Path) -> None:
+    """Remove a socket's folder, and nothing that PostgreSQL did not put there."""
     with suppress(OSError):
         for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
             (made / name).unlink(missing_ok=True)
         made.rmdir()
+
+
+def _remove_socket_folder(known: Path) -> None:
+    """Remove the socket's folder and the link to it."""
+    _remove(known.readlink() if known.is_symlink() else known)
     if known.is_symlink():
         known.unlink()
 
