@@ -11,7 +11,14 @@ SOURCE = Path(__file__).parent.parent / "src" / "todo"
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 # From the left to the right: a part imports from its own rank and from those before it.
-RANKS = [{"settings", "errors", "models"}, {"database", "embedded"}, {"api"}, {"app"}, {"logs", "server", "cli"}]
+RANKS = [
+    {"settings", "errors", "models"},
+    {"database", "embedded"},
+    {"api"},
+    {"app"},
+    {"logs", "server", "cli"},
+    {"__main__"},
+]
 FORBIDDEN = {
     "errors": {"fastapi", "starlette", "sqlalchemy", "sqlmodel", "pydantic"},
     "models": {"fastapi", "starlette"},

@@ -2,8 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -129,6 +132,8 @@ def test_check_reports_bad_settings() -> None:
         (["migrate"], {"DATABASE_URL": NOWHERE}, "database", 1),
         (["migrate"], {"DATABASE_URL": NOWHERE, "DATABASE_URL_UNPOOLED": "canary"}, "DATABASE_URL_UNPOOLED", 2),
         (["serve"], {"TODO_PG_BIN": "/nonexistent"}, "TODO_PG_BIN", 2),
+        (["migrate"], {"TODO_DATA_DIR": "/canary" * 400}, "TODO_DATA_DIR", 2),
+        (["migrate"], {"TODO_WORKERS": "101"}, "TODO_WORKERS", 2),
     ],
 )
 def test_broken_environment_is_one_clear_line(
@@ -142,3 +147,58 @@ def test_broken_environment_is_one_clear_line(
     assert named in result.stderr
     assert result.stderr.count("\n") == 1
     assert "canary" not in result.stderr + result.stdout
+
+
+def test_deleted_working_folder_is_one_clear_line(tmp_path: Path) -> None:
+    """No process could be started from there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = f"cd '{gone}' && rmdir '{gone}' && exec '{TODO}' serve"
+    result = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "working folder" in result.stderr
+
+
+@pytest.mark.root  # only root may become an account that does not exist
+@pytest.mark.parametrize(("has_folder", "named", "status"), [(False, "TODO_DATA_DIR", 2), (True, "54321", 1)])
+def test_account_without_an_entry_is_one_clear_line(*, has_folder: bool, named: str, status: int) -> None:
+    """Neither its missing home nor its missing name ends in a traceback."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chown(folder, 54321, 54321)
+        environment = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_DATA_HOME"}}
+        if has_folder:
+            environment["TODO_DATA_DIR"] = folder
+        result = subprocess.run(
+            [TODO, "migrate"],
+            env=environment,
+            user=54321,
+            group=54321,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert (result.returncode, result.stderr.count("\n")) == (status, 1), result.stderr
+    assert named in result.stderr
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="what is imported is read off the process's maps")
+@pytest.mark.parametrize("imported", ["pydantic_core", "sqlalchemy", "_granian"])
+def test_interrupt_during_the_imports_is_silent(imported: str) -> None:
+    """Ctrl-C reaches the whole process group; whatever it meets ends without a traceback."""
+    process = subprocess.Popen(
+        [TODO, "serve"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    with process:
+        deadline = time.monotonic() + 60
+        while imported not in Path(f"/proc/{process.pid}/maps").read_text():
+            assert time.monotonic() < deadline
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+
+    assert process.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
+    assert b"Traceback" not in output

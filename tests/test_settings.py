@@ -54,6 +54,15 @@ def test_variable_is_read(monkeypatch: pytest.MonkeyPatch, variable: str, value:
     assert settings.model_dump(exclude={name}) == Settings.model_construct().model_dump(exclude={name})
 
 
+@pytest.mark.parametrize("variable", ["TODO_DATA_DIR", "TODO_PG_BIN"])
+def test_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """As in a shell, which leaves it alone in a unit file or between quotes."""
+    monkeypatch.setenv("HOME", "/home/alice")
+    monkeypatch.setenv(variable, "~/todo")
+
+    assert getattr(read_settings(), variable.removeprefix("TODO_").lower()) == Path("/home/alice/todo")
+
+
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "DATABASE_URL_UNPOOLED"])
 def test_database_url_is_a_secret(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """It is read under the name that Neon gives it, and printing the settings does not print it."""
@@ -79,6 +88,14 @@ def test_without_a_database_url_the_database_is_embedded(monkeypatch: pytest.Mon
         ("DATABASE_URL", ""),
         ("DATABASE_URL_UNPOOLED", ""),
         ("TODO_HOST", ""),
+        ("TODO_HOST", f"127.0.0.1\n{CANARY}"),
+        ("TODO_HOST", "127.0.0.1\n"),
+        ("TODO_HOST", f"\x1b[31m{CANARY}"),
+        ("TODO_HOST", "\t"),
+        ("TODO_HOST", "*"),
+        ("TODO_HOST", "[::1]"),
+        ("TODO_HOST", "http://localhost"),
+        ("TODO_HOST", "a" * 256),
         ("TODO_PORT", ""),
         ("TODO_PORT", CANARY),
         ("TODO_PORT", "0"),
@@ -86,6 +103,7 @@ def test_without_a_database_url_the_database_is_embedded(monkeypatch: pytest.Mon
         ("TODO_WORKERS", "0"),
         ("TODO_WORKERS", "1.5"),
         ("TODO_DATA_DIR", ""),
+        ("TODO_DATA_DIR", f"~{CANARY}/todo"),
         ("TODO_PG_BIN", ""),
         ("TODO_CORS_ORIGINS", CANARY),
         ("TODO_CORS_ORIGINS", "https://a.example/path"),

@@ -25,6 +25,7 @@ from todo.logs import configure_logging
 from todo.server import ensure_port_is_free, serve
 from todo.settings import Settings, read_settings
 
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MIGRATION_OUTCOMES = {
     SchemaState.OUTDATED: "The schema is migrated.",
     SchemaState.CURRENT: "The schema is as this version wants it already.",
@@ -42,10 +43,11 @@ commands = typer.Typer(
 def main() -> None:
     """Run a command; what is wrong with its surroundings is one line on standard error."""
     # A signal must not end this process before the database that it has started; the server brings its own handlers.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
             signal.signal(number, _exit_on_signal)
     try:
+        _check_working_folder()
         commands()
     except BrokenEnvironment as error:
         typer.echo(f"todo: {error}", err=True)
@@ -166,5 +168,14 @@ def _report(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError:
+        raise BrokenEnvironment("the working folder was deleted or is closed: run this in another") from None
+
+
 def _exit_on_signal(number: int, _: FrameType | None) -> None:
+    for later in ENDING_SIGNALS:
+        signal.signal(later, signal.SIG_IGN)  # what cleans up now is bounded, and must not be cut short
     raise SystemExit(128 + number)

@@ -12,7 +12,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -169,6 +170,10 @@ class _Server(MPServer):
         if not self._ignores_hangup:  # as under nohup
             self.signal_handler_interrupt()
 
+    def _spawn_workers(self, spawn_target: object, target_loader: object) -> None:
+        with _hidden_interrupt():
+            super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # granian's own
+
     def _stop_workers(self) -> None:
         self.stop_workers()
 
@@ -205,10 +210,24 @@ class _Server(MPServer):
         if any(self.wrks[index].inner.exitcode > 0 and now - self.wrks[index].birth < START_SECONDS for index in dead):
             self.could_not_start = self.interrupt_signal = True
         else:
-            super()._respawn_workers(dead, spawn_target, target_loader, delay)
+            with _hidden_interrupt():
+                super()._respawn_workers(dead, spawn_target, target_loader, delay)
             self.respawned_wrks.clear()
         if self.interrupt_signal or self.interrupt_children:
             self.main_loop_interrupt.set()
+
+
+@contextmanager
+def _hidden_interrupt() -> Iterator[None]:
+    """Keep Ctrl-C from the workers that are started in this block, from their first moment to their last.
+
+    They inherit that it is blocked. Here it is delivered at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _load_in_worker(load_app: Callable[[], ASGIApp]) -> ASGIApp:

@@ -15,6 +15,7 @@ HOST_LENGTH = 253  # of a name in the DNS; a longer one would come back in every
 # RFC 3986, section 3.2.2, with the characters that names have; Compose makes some with underscores.
 _HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?"
 _HOST = re.compile(rf"{_HOST_NAME}|\[[0-9A-Fa-f:.]+\]")
+_LISTEN_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 _ADDRESS = re.compile(r"https?://[^/\\\s\x00-\x1f\x7f?#@]+(/[^\\\s\x00-\x1f\x7f?#]*)?", re.IGNORECASE)
 # What a header and a Link can carry: RFC 3986, section 3.3, for the path.
 _BASE_URL = re.compile(
@@ -51,6 +52,12 @@ def _check_host(value: str) -> str:
     return host
 
 
+def _check_listen_host(value: str) -> str:
+    if not _LISTEN_HOST.fullmatch(value):
+        raise ValueError("must be an IP address, without brackets, or a host name")
+    return value
+
+
 def _write_base_url(value: str) -> str:
     """Write an address as a URL in ASCII: the name as punycode, the path percent-encoded."""
     try:
@@ -69,6 +76,14 @@ def _refuse_empty(value: object) -> object:
     return value
 
 
+def _expand_home(value: Path) -> Path:
+    try:
+        return value.expanduser()
+    except RuntimeError:
+        raise ValueError("begins with a `~` that leads to no home; write the path out") from None
+
+
+Folder = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_expand_home)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_refuse_empty)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split_commas)]
 
@@ -82,11 +97,11 @@ class Settings(BaseSettings):
 
     database_url: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL")
     database_url_unpooled: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL_UNPOOLED")
-    host: Annotated[str, BeforeValidator(_refuse_empty)] = "127.0.0.1"
+    host: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_listen_host)] = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     workers: int = Field(default=1, ge=1, le=128)
-    data_dir: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
-    pg_bin: Annotated[Path, BeforeValidator(_refuse_empty)] | None = None
+    data_dir: Folder | None = None
+    pg_bin: Folder | None = None
     cors_origins: Origins = ()
     public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_write_base_url)] | None = None
     allowed_hosts: Hosts = ()
