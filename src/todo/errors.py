@@ -209,12 +209,12 @@ class OutcomeUnknown(TodoError):
 
 
 class SchemaOutdated(TodoError):
-    """The database's schema is older than this code; the service recovers by itself once migrated."""
+    """The database's schema is older than this code, or lacks what it needs; once that is mended, it is served."""
 
     code = "schema-outdated"
     title = "Schema outdated"
     status = 503
-    detail = "The database is waiting for a migration."
+    detail = "The database's schema does not fit this version of the service; nothing has happened."
     headers = {"Retry-After": "10"}  # noqa: RUF012 - no instance changes it
 
 

@@ -15,8 +15,8 @@ from todo.database.urls import read_database_url
 CANARY = "canary-hunter2"
 NOWHERE = f"postgresql://todo:{CANARY}@127.0.0.1:1/todo"
 SUBJECTS = [
-    *("connection", "encryption", "server", "clock", "distance"),
-    *("role", "timeouts", "session", "ctype", "schema", "slots"),
+    *("connection", "encryption", "distance", "role", "timeouts", "session"),
+    *("server", "clock", "ctype", "schema", "slots"),
 ]
 ON_TASKS = ["SELECT", "INSERT", "UPDATE", "DELETE"]
 
@@ -113,12 +113,22 @@ def test_database_that_was_never_migrated_is_wrong(url: URL, namespace: sql.Iden
     assert "todo migrate" in findings["schema"].found
 
 
-@pytest.mark.parametrize(("revision", "is_right"), [("unheard-of", True), (None, False)], ids=["newer", "none"])
+@pytest.mark.parametrize(
+    ("revision", "is_right", "found"),
+    [("unheard-of", True, "revision unheard-of, newer"), (None, False, "there is a `tasks` without its revision")],
+    ids=["newer", "none"],
+)
 def test_schema_of_another_revision_is_right_when_newer(
-    url: URL, connection: psycopg.Connection, namespace: sql.Identifier, revision: str | None, *, is_right: bool
+    url: URL,
+    connection: psycopg.Connection,
+    namespace: sql.Identifier,
+    revision: str | None,
+    found: str,
+    *,
+    is_right: bool,
 ) -> None:
     """What the service would serve, with a warning, is right; what it would not is wrong."""
-    table = sql.SQL("{}.alembic_version").format(namespace)
+    table = sql.SQL("{}.todo_schema_version").format(namespace)
     connection.execute(sql.SQL("CREATE TABLE {} (version_num varchar(32))").format(table))
     if revision:
         connection.execute(sql.SQL("INSERT INTO {} VALUES ({})").format(table, revision))
@@ -126,7 +136,7 @@ def test_schema_of_another_revision_is_right_when_newer(
     schema = check(look_into(url, name_of(namespace), "public"))["schema"]
 
     assert schema.is_right is is_right
-    assert schema.found.startswith(f"revision {revision or 'none'}, ")
+    assert schema.found.startswith(found)
 
 
 @pytest.mark.parametrize("missing", [None, *ON_TASKS])
@@ -134,7 +144,7 @@ def test_role_needs_every_right_on_the_tasks(
     url: URL, connection: psycopg.Connection, role: sql.Identifier, missing: str | None
 ) -> None:
     """One that lacks a single right is wrong; one that has them all is right without owning the table."""
-    connection.execute(sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
     for right in set(ON_TASKS) - {missing}:
         connection.execute(sql.SQL("GRANT {} ON tasks TO {}").format(sql.SQL(right), role))
 
@@ -201,7 +211,7 @@ def test_role_with_the_grants_alone_is_all_right(
     url: URL, connection: psycopg.Connection, role: sql.Identifier
 ) -> None:
     """Nothing is advised about it."""
-    connection.execute(sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
     connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}").format(role))
 
     assert check(log_in(url, role))["role"].advice == ""
@@ -263,6 +273,29 @@ def test_more_connections_than_the_server_has_are_wrong(url: URL) -> None:
 def test_ctype_of_the_database_is_told(url: URL) -> None:
     """One that knows every letter's case is all right."""
     assert check(url)["ctype"].advice == ""
+
+
+def test_role_that_serves_is_looked_at_and_not_the_one_that_migrates(url: URL, role: sql.Identifier) -> None:
+    """An owner who may do everything says nothing of the role that the requests have; the schema is the owner's."""
+    findings = check(log_in(url, role), url)
+
+    assert list_wrong(findings) == ["role"]
+    assert f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {name_of(role)}" in findings["role"].found
+    assert f"GRANT SELECT ON todo_schema_version TO {name_of(role)}" in findings["role"].found
+    assert findings["timeouts"].advice
+    assert str(url.username) in findings["migrations"].found
+
+
+def test_role_that_looks_into_another_schema_is_told_where_the_tables_are(
+    url: URL, connection: psycopg.Connection, role: sql.Identifier
+) -> None:
+    """To the service they are not there, and `todo migrate` would find nothing to do."""
+    connection.execute(sql.SQL("ALTER ROLE {} SET search_path = elsewhere").format(role))
+
+    findings = check(log_in(url, role), url)
+
+    assert list_wrong(findings) == ["role"]
+    assert "does not see the tables in schema public: GRANT USAGE ON SCHEMA public" in findings["role"].found
 
 
 def test_another_way_to_the_database_is_tried_too(url: URL) -> None:

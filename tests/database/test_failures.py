@@ -85,6 +85,7 @@ def test_what_libpq_refuses_by_itself_is_final(words: str) -> None:
         ("53100", "could not extend file: No space left on device", Retry.NEVER, DatabaseUnavailable),
         ("42P01", 'relation "tasks" does not exist', Retry.NEVER, SchemaOutdated),
         ("42703", 'column "x" does not exist', Retry.NEVER, SchemaOutdated),
+        ("42501", "permission denied for table tasks", Retry.NEVER, DatabaseMisconfigured),
         ("23514", "violates check constraint", Retry.NEVER, None),
         ("42601", "syntax error", Retry.NEVER, None),
         ("0A000", "cannot do that", Retry.NEVER, None),

@@ -190,3 +190,15 @@ async def test_fresh_connection_costs_little(relay: Relay, owner: Owner) -> None
     await store.page(TaskQuery())
     assert (relay.trips, relay.connections) == (CONNECTION_TRIPS + 1, 1)
     await database.close()
+
+
+async def test_looking_whether_it_can_serve_is_one_round_trip(relay: Relay) -> None:
+    """The revision, the columns and the grants are one question, which a probe asks only where something was wrong."""
+    database = make_database(relay.url, pool_size=1)
+    await database.ping()
+    relay.reset()
+
+    await database.ping()
+
+    assert relay.trips == 1
+    await database.close()

@@ -57,7 +57,7 @@ INDEXES = """
     SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) || ' ' || indisvalid
     FROM pg_index WHERE indrelid = 'public.tasks'::regclass
 """
-TABLES = "SELECT tablename::text, '' FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+TABLES = "SELECT tablename::text, '' FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'todo_schema_version'"
 
 
 @contextmanager
@@ -92,6 +92,33 @@ def settled_url(database_url: str) -> Iterator[str]:
     with make_empty_database(database_url) as url:
         migrate(read_database_url(url))
         yield url
+
+
+@pytest.fixture
+def earlier_url(migrated_url: str) -> str:
+    """The URL of a database that the first version of this service migrated: its revision is in Alembic's own table."""
+    execute(migrated_url, "DROP TABLE todo_schema_version", *make_alembic_version(read_revisions()[-1]))
+    return migrated_url
+
+
+@pytest.fixture
+def role(empty_url: str) -> Iterator[str]:
+    """A role that may log in, and no more."""
+    role = f"test_{uuid4().hex}"
+    execute(empty_url, f"CREATE ROLE {role} LOGIN PASSWORD '{CANARY}'")
+    yield role
+    execute(empty_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def make_alembic_version(*revisions: str) -> list[str]:
+    """Return the statements that make the table which Alembic has unless it is told otherwise."""
+    table = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"
+    return [table, *(f"INSERT INTO alembic_version VALUES ('{revision}')" for revision in revisions)]  # noqa: S608 - ours
+
+
+def log_in(url: str, role: str) -> str:
+    """Return the URL of sessions of that role."""
+    return make_url(url).set(username=role, password=CANARY).render_as_string(hide_password=False)
 
 
 def connect(url: str) -> psycopg.Connection:
@@ -192,13 +219,13 @@ def test_empty_database_goes_to_the_newest_revision(empty_url: str) -> None:
     """`migrate` says how it found the schema, and leaves it as the code wants it."""
     assert migrate(read_database_url(empty_url)) is SchemaState.OUTDATED
 
-    assert fetch(empty_url, "SELECT version_num FROM alembic_version") == [(read_revisions()[0],)]
+    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
     assert describe(empty_url)["tables"] == {"tasks": ""}
 
 
 def test_second_migration_changes_nothing(migrated_url: str) -> None:
     """The table stays the same one, with its rows, and the revision is not even written again."""
-    question = "SELECT 'tasks'::regclass::oid, xmin::text, (SELECT count(*) FROM tasks) FROM alembic_version"
+    question = "SELECT 'tasks'::regclass::oid, xmin::text, (SELECT count(*) FROM tasks) FROM todo_schema_version"
     add_row(migrated_url)
     before = fetch(migrated_url, question)
 
@@ -218,7 +245,7 @@ def test_concurrent_migrations_end_well(empty_url: str) -> None:
         errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
 
     assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 4
-    assert fetch(empty_url, "SELECT version_num FROM alembic_version") == [(read_revisions()[0],)]
+    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
 
 
 def test_printed_migration_makes_the_same_schema(empty_url: str, settled_url: str) -> None:
@@ -285,7 +312,7 @@ def test_down_and_up_again_keeps_the_rows(migrated_url: str) -> None:
     assert migrate(read_database_url(migrated_url)) is SchemaState.OUTDATED
 
     assert (fetch(migrated_url, "SELECT * FROM tasks ORDER BY id"), describe(migrated_url)) == before
-    assert fetch(migrated_url, "SELECT version_num FROM alembic_version") == [(read_revisions()[0],)]
+    assert fetch(migrated_url, "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
 
 
 def test_each_revision_down_and_up_again_keeps_the_rows(migrated_url: str) -> None:
@@ -307,12 +334,12 @@ def test_each_revision_down_and_up_again_keeps_the_rows(migrated_url: str) -> No
 
 def test_newer_schema_is_left_alone(migrated_url: str) -> None:
     """An old version that is asked to migrate during a rolling deploy does not undo the new one."""
-    execute(migrated_url, "UPDATE alembic_version SET version_num = 'unheard-of'")
+    execute(migrated_url, "UPDATE todo_schema_version SET version_num = 'unheard-of'")
     before = describe(migrated_url)
 
     assert migrate(read_database_url(migrated_url)) is SchemaState.NEWER
 
-    assert fetch(migrated_url, "SELECT version_num FROM alembic_version") == [("unheard-of",)]
+    assert fetch(migrated_url, "SELECT version_num FROM todo_schema_version") == [("unheard-of",)]
     assert describe(migrated_url) == before
 
 
@@ -322,14 +349,13 @@ def test_schema_that_became_newer_meanwhile_is_left_alone(empty_url: str) -> Non
         newer.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         migration = threads.submit(migrate, read_database_url(empty_url))
         await_true(lambda: count_waiting(newer) == 1 or migration.done())
-        newer.execute("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)")
-        newer.execute("INSERT INTO alembic_version VALUES ('unheard-of')")
+        newer.execute(print_migration().encode())
+        newer.execute("UPDATE todo_schema_version SET version_num = 'unheard-of'")
         newer.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
         assert migration.result(PATIENCE) is SchemaState.NEWER
 
-    assert fetch(empty_url, "SELECT version_num FROM alembic_version") == [("unheard-of",)]
-    assert fetch(empty_url, "SELECT to_regclass('tasks')") == [(None,)]
+    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [("unheard-of",)]
 
 
 def test_database_that_cannot_be_reached_is_one_line() -> None:
@@ -375,7 +401,7 @@ def test_wait_for_the_table_is_bounded(empty_url: str) -> None:
 @pytest.mark.parametrize(
     ("preparation", "reason"),
     [
-        ("CREATE TABLE tasks (id int)", 'relation "tasks" already exists'),
+        ("CREATE TABLE tasks (id int)", "there is a `tasks` that is not this service's"),
         ("CREATE INDEX ix_tasks_user_id_created_at_id ON other (id)", "already exists"),
     ],
     ids=["table", "index"],
@@ -391,6 +417,44 @@ def test_migration_that_fails_leaves_nothing_behind(empty_url: str, preparation:
 
     assert "\n" not in str(caught.value)
     assert fetch(empty_url, question) == before
+
+
+@pytest.mark.parametrize(
+    ("is_migrated", "changes", "reason"),
+    [
+        (False, ["CREATE TABLE tasks (id int)", *make_alembic_version("0001")], "a `tasks` that is not this service's"),
+        (False, ["CREATE TABLE tasks_set_aside (id int)"], "a `tasks_set_aside` that is not this service's"),
+        (False, ["CREATE TABLE todo_schema_version (id int)"], "`todo_schema_version` is not this service's"),
+        (True, ["INSERT INTO todo_schema_version VALUES ('other')"], "`todo_schema_version` has 2 rows"),
+        (True, ["DROP TABLE todo_schema_version"], "a `tasks` without its revision"),
+        (True, ["DROP TABLE todo_schema_version", *make_alembic_version("other")], "a `tasks` without its revision"),
+        (True, ["ALTER TABLE tasks DROP priority, DROP tags"], "`tasks` has no priority, tags: restore it"),
+        (
+            True,
+            ["UPDATE todo_schema_version SET version_num = 'unheard-of'", "ALTER TABLE tasks DROP priority"],
+            "revision unheard-of, but `tasks` has no priority: run a version that fits it",
+        ),
+        (True, ["DROP TABLE tasks"], "there is no `tasks`"),
+    ],
+)
+def test_what_is_in_the_way_of_a_migration_is_one_line(
+    empty_url: str, changes: list[str], reason: str, *, is_migrated: bool
+) -> None:
+    """`migrate` ends with it, `check` finds the same to be wrong, and neither calls such a database all right."""
+    if is_migrated:
+        migrate(read_database_url(empty_url))
+    execute(empty_url, *changes)
+    url = read_database_url(empty_url)
+
+    with pytest.raises(BrokenEnvironment) as caught:
+        migrate(url)
+    [schema] = [finding for finding in check_database(url, url, 10) if finding.subject == "schema"]
+
+    assert str(caught.value).startswith("the database could not be migrated: ")
+    assert reason in str(caught.value)
+    assert reason in schema.found
+    assert not schema.is_right
+    assert "\n" not in f"{caught.value}{schema.found}"
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
@@ -415,6 +479,42 @@ async def test_database_in_another_encoding_is_refused(
     assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "60")}
     assert [reason in line for line in list_lines(caplog, logging.WARNING)] == [True]
     assert sessions == (0,), "a connection that is refused is closed"
+
+
+# A database that others use, too
+
+
+def test_database_of_the_first_version_is_taken_over(earlier_url: str, role: str) -> None:
+    """Its tasks and its readers' grants stay, and so does the table that processes of that version still read."""
+    add_row(earlier_url)
+    execute(earlier_url, f"GRANT SELECT ON alembic_version TO {role}")
+    before = fetch(earlier_url, "SELECT * FROM tasks"), describe(earlier_url)["constraints"]
+
+    assert migrate(read_database_url(earlier_url)) is SchemaState.OUTDATED
+    assert migrate(read_database_url(earlier_url)) is SchemaState.CURRENT
+
+    assert (fetch(earlier_url, "SELECT * FROM tasks"), describe(earlier_url)["constraints"]) == before
+    assert fetch(earlier_url, "SELECT version_num FROM alembic_version") == [(read_revisions()[-1],)]
+    assert fetch(log_in(earlier_url, role), "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
+
+
+@pytest.mark.parametrize("revisions", [["unheard-of"], ["0001"], ["one", "two"]], ids=["unknown", "ours", "two"])
+async def test_another_applications_revision_says_nothing_of_ours(
+    empty_url: str, owner: Owner, caplog: pytest.LogCaptureFixture, revisions: list[str]
+) -> None:
+    """A database that others have migrated is one that we have not; afterwards both have their tables."""
+    execute(empty_url, *make_alembic_version(*revisions))
+    async with open_database(empty_url) as database:
+        for _ in range(2):
+            with pytest.raises(SchemaOutdated):
+                await database.ping()
+        assert len(list_lines(caplog, logging.WARNING)) == 1
+
+        assert migrate(read_database_url(empty_url)) is SchemaState.OUTDATED
+
+        await TaskStore(database, owner).add(TaskCreate(title="A task"))
+    found = fetch(empty_url, "SELECT version_num FROM alembic_version ORDER BY version_num")
+    assert found == [(revision,) for revision in revisions]
 
 
 def test_revision_says_how_the_schema_stands() -> None:
@@ -463,7 +563,7 @@ async def test_service_says_once_that_it_waits_for_a_migration_and_recovers(
 @pytest.mark.parametrize(
     "changes",
     [
-        ["DROP TABLE tasks", "DROP TABLE alembic_version"],
+        ["DROP TABLE tasks", "DROP TABLE todo_schema_version"],
         ["DROP TABLE tasks"],
         ["ALTER TABLE tasks DROP COLUMN priority"],
     ],
@@ -491,7 +591,7 @@ async def test_newer_schema_is_served_with_one_warning(
     migrated_url: str, owner: Owner, caplog: pytest.LogCaptureFixture
 ) -> None:
     """During a rolling deploy, the old version goes on."""
-    execute(migrated_url, "UPDATE alembic_version SET version_num = 'unheard-of'")
+    execute(migrated_url, "UPDATE todo_schema_version SET version_num = 'unheard-of'")
     async with open_database(migrated_url) as database:
         store = TaskStore(database, owner)
 
@@ -503,8 +603,93 @@ async def test_newer_schema_is_served_with_one_warning(
         assert list_lines(caplog, logging.ERROR) == []
 
 
+async def test_newer_schema_without_a_column_is_not_served(
+    migrated_url: str, owner: Owner, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither is it ready, however often it is asked: one line says what is missing, until it is there."""
+    change = "UPDATE todo_schema_version SET version_num = 'unheard-of'"
+    execute(migrated_url, change, "ALTER TABLE tasks RENAME priority TO urgency")
+    async with open_database(migrated_url) as database:
+        store = TaskStore(database, owner)
+        for _ in range(3):
+            with pytest.raises(SchemaOutdated):
+                await store.page(TaskQuery())
+            with pytest.raises(SchemaOutdated):
+                await database.ping()
+            assert not database.is_ready
+
+        [line] = list_lines(caplog, logging.INFO)
+        assert "revision unheard-of, but `tasks` has no priority" in line
+
+        execute(migrated_url, "ALTER TABLE tasks RENAME urgency TO priority")
+
+        await database.ping()
+        assert database.is_ready
+        assert (await store.page(TaskQuery())).tasks == []
+        assert len(list_lines(caplog, logging.WARNING)) == 2, "the second: it is newer, and served"
+
+
+# A role that may not do what the service does
+
+ON_TASKS = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}"
+ON_REVISION = "GRANT SELECT ON todo_schema_version TO {}"
+ON_SCHEMA = "GRANT USAGE ON SCHEMA public TO {}"
+
+
 @pytest.mark.parametrize(
-    "changes", [[], ["UPDATE alembic_version SET version_num = 'unheard-of'"]], ids=["current", "newer"]
+    ("changes", "lack"),
+    [
+        ([], "SELECT on `todo_schema_version`"),
+        ([ON_TASKS], "SELECT on `todo_schema_version`"),
+        ([ON_REVISION], "SELECT, INSERT, UPDATE, DELETE on `tasks`"),
+        ([ON_TASKS, ON_REVISION, "REVOKE USAGE ON SCHEMA public FROM PUBLIC"], "USAGE on the schema public"),
+    ],
+    ids=["nothing", "all but the revision", "only the revision", "all but the schema"],
+)
+async def test_role_without_grants_is_not_ready_until_it_has_them(
+    migrated_url: str, role: str, tasks_url: str, caplog: pytest.LogCaptureFixture, changes: list[str], lack: str
+) -> None:
+    """Each request is answered 503 as long as that lasts, the log has one line, and nobody restarts anything."""
+    execute(migrated_url, *(change.format(role) for change in changes))
+    async with open_client(create_app(Settings(), log_in(migrated_url, role))) as client:
+        calls = [("GET", tasks_url), ("POST", tasks_url), ("GET", "/health/ready")] * 3
+        refused = [await client.request(*call, json={"title": "A"} if call[0] == "POST" else None) for call in calls]
+        lines = list_lines(caplog, logging.INFO)
+        execute(migrated_url, *(grant.format(role) for grant in (ON_TASKS, ON_REVISION, ON_SCHEMA)))
+        ready = await client.get("/health/ready")
+        added = await client.post(tasks_url, json={"title": "A"})
+
+    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in refused} == {(503, "60")}
+    assert {answer.json()["type"] for answer in refused} == {"urn:todo:problem:database-unavailable"}
+    assert [f"this role has no {lack}" in line for line in lines] == [True]
+    assert (ready.status_code, added.status_code) == (200, 201)
+
+
+@pytest.mark.parametrize("is_revoked_late", [False, True], ids=["from the start", "under a running service"])
+async def test_role_that_may_only_read_serves_reads_and_is_not_ready(
+    migrated_url: str, role: str, tasks_url: str, caplog: pytest.LogCaptureFixture, *, is_revoked_late: bool
+) -> None:
+    """A read that succeeds does not make it ready: that would turn with every other request."""
+    revoke = f"REVOKE INSERT, UPDATE, DELETE ON tasks FROM {role}"
+    execute(migrated_url, ON_TASKS.format(role), ON_REVISION.format(role))
+    if not is_revoked_late:
+        execute(migrated_url, revoke)
+    async with open_client(create_app(Settings(), log_in(migrated_url, role))) as client:
+        await client.get(tasks_url)
+        execute(migrated_url, revoke)
+        written = [await client.post(tasks_url, json={"title": "A"})]
+        for _ in range(3):
+            assert (await client.get(tasks_url)).status_code == 200
+            assert (await client.get("/health/ready")).status_code == 503
+            written.append(await client.post(tasks_url, json={"title": "A"}))
+
+    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in written} == {(503, "60")}
+    [line] = list_lines(caplog, logging.INFO)
+    assert "this role has no INSERT, UPDATE, DELETE on `tasks`" in line
+
+
+@pytest.mark.parametrize(
+    "changes", [[], ["UPDATE todo_schema_version SET version_num = 'unheard-of'"]], ids=["current", "newer"]
 )
 async def test_revision_is_read_once(migrated_url: str, owner: Owner, changes: list[str]) -> None:
     """A schema that can be served is not asked about again, so that a statement stays one round trip."""
@@ -512,7 +697,7 @@ async def test_revision_is_read_once(migrated_url: str, owner: Owner, changes: l
     async with open_database(migrated_url) as database:
         store = TaskStore(database, owner)
         assert (await store.page(TaskQuery())).tasks == []
-        execute(migrated_url, "DROP TABLE alembic_version")
+        execute(migrated_url, "DROP TABLE todo_schema_version")
 
         assert (await store.page(TaskQuery())).tasks == []
 

@@ -24,7 +24,7 @@ async def check_liveness() -> Health:
 
 @router.get("/ready", responses=document(503, 504))
 async def check_readiness(request: Request) -> Health:
-    """Answer 200 while the database does; it is asked only where the last contact with it failed."""
+    """Answer 200 while the database can be served; it is asked only where the last contact with it failed."""
     database: Database = request.state.database
     if not database.is_ready:
         await database.ping()

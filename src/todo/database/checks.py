@@ -1,18 +1,18 @@
 """Whether a database is fit to serve: what `todo check` asks it, over connections of its own."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from todo.database.connections import refuse_other_encodings
-from todo.database.schema import CONNECT_TIMEOUT_SECONDS, SchemaState, compare_revision, read_revisions
+from todo.database.schema import CONNECT_TIMEOUT_SECONDS, SERVABLE, SchemaState, read_revisions, read_schema
 from todo.database.urls import is_pooled
 
 OLDEST_SERVER = 15
@@ -26,13 +26,15 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 # Seconds, since a timestamp can be read only in some of the styles that a session may have.
 _READ_SERVER = text("SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp())::numeric")
 _READ_TLS = text("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+# `home`: where this service's tables are, whether or not the role looks there; the catalogs are open to every role.
 _READ_ROLE = text(
-    "SELECT current_user, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,"
-    " COALESCE(has_table_privilege(to_regclass('tasks'), 'SELECT')"
-    " AND has_table_privilege(to_regclass('tasks'), 'INSERT')"
-    " AND has_table_privilege(to_regclass('tasks'), 'UPDATE')"
-    " AND has_table_privilege(to_regclass('tasks'), 'DELETE')"
-    " AND has_table_privilege(to_regclass('alembic_version'), 'SELECT'), false)"
+    "SELECT quote_ident(current_user), rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,"
+    " to_regclass('tasks') IS NOT NULL AND to_regclass('todo_schema_version') IS NOT NULL,"
+    " (SELECT min(quote_ident(nspname)) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
+    " WHERE relname = 'todo_schema_version'),"
+    " ARRAY(SELECT privilege FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
+    " WHERE NOT has_table_privilege(to_regclass('tasks'), privilege)),"
+    " has_table_privilege(to_regclass('todo_schema_version'), 'SELECT')"
     " FROM pg_roles WHERE rolname = current_user"
 )
 _POWERS = ("a superuser", "not bound by row-level security", "makes roles", "makes databases", "replicates")
@@ -51,6 +53,7 @@ _READ_SLOTS = text(
     "SELECT current_setting('max_connections')::int, current_setting('superuser_reserved_connections')::int"
     " + COALESCE(current_setting('reserved_connections', true)::int, 0)"
 )
+_READ_USER = text("SELECT quote_ident(current_user)")
 _ONE = text("SELECT 1")
 
 
@@ -68,28 +71,44 @@ class Finding:
 
 
 def check_database(url: URL, direct_url: URL, connections: int) -> Iterator[Finding]:
-    """Look at what stands at `direct_url`, and at the way there through `url` for so many connections.
+    """Look at `url`, over which requests will go on so many connections, and at `direct_url`, which migrations take.
 
-    Stops where one cannot connect.
+    What is behind one that does not let us in is not looked at.
     """
+    is_reached = True
+    for finding in _check_way(url, partial(_check_serving, url, direct_url)):
+        is_reached = finding.is_right or finding.subject != "connection"
+        yield finding
+    if is_reached or direct_url != url:
+        yield from _check_way(direct_url, partial(_check_migrating, url, direct_url, connections))
+
+
+def _check_way(url: URL, check: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
     try:
-        with _connect(direct_url) as connection:
-            yield _check_connection(url, direct_url)
-            yield _check_tls(connection, direct_url)
-            yield from _check_server(connection)
-            yield _check_distance(connection)
-            yield _check_role(connection)
-            yield _check_timeouts(connection)
-            yield _check_session(connection)
-            yield _check_ctype(connection)
-            yield _check_schema(connection)
-            yield _check_slots(connection, connections, goes_through_pooler=is_pooled(url))
-        if url != direct_url:
-            with _connect(url) as connection:
-                connection.execute(_ONE)
-            yield Finding("pooler", is_right=True, found=f"{url.host} lets this role in")
+        with _connect(url) as connection:
+            yield from check(connection)
     except DBAPIError as error:
-        yield Finding("connection", is_right=False, found=str(error.orig).strip().splitlines()[0])
+        reason = str(error.orig).strip().splitlines()[0]
+        yield Finding("connection", is_right=False, found=f"{url.host or 'local socket'}: {reason}")
+
+
+def _check_serving(url: URL, direct_url: URL, connection: Connection) -> Iterator[Finding]:
+    yield _check_connection(url, direct_url)
+    yield _check_tls(connection, url)
+    yield _check_distance(connection)
+    yield _check_role(connection)
+    yield _check_timeouts(connection)
+    yield _check_session(connection)
+
+
+def _check_migrating(url: URL, direct_url: URL, connections: int, connection: Connection) -> Iterator[Finding]:
+    if url != direct_url:
+        role = connection.execute(_READ_USER).scalar_one()
+        yield Finding("migrations", is_right=True, found=f"as {role}, through {direct_url.host or 'local socket'}")
+    yield from _check_server(connection)
+    yield _check_ctype(connection)
+    yield _check_schema(connection)
+    yield _check_slots(connection, connections, goes_through_pooler=is_pooled(url))
 
 
 @contextmanager
@@ -150,10 +169,16 @@ def _check_distance(connection: Connection) -> Finding:
 
 
 def _check_role(connection: Connection) -> Finding:
-    role, *powers, can_serve = connection.execute(_READ_ROLE).one()
-    if not can_serve:
-        found = f"{role}; it may not read and write tasks: run `todo migrate`, or grant it the tables"
-        return Finding("role", is_right=False, found=found)
+    role, *powers, sees_tables, home, missing, reads_revision = connection.execute(_READ_ROLE).one()
+    if not sees_tables:
+        if not home:
+            return Finding("role", is_right=True, found=f"{role}, whose grants can be seen once there are tables")
+        ways = f"GRANT USAGE ON SCHEMA {home} TO {role}, and name {home} in its search_path"
+        return Finding("role", is_right=False, found=f"{role} does not see the tables in schema {home}: {ways}")
+    if missing or not reads_revision:
+        grants = [f"GRANT {', '.join(missing)} ON tasks TO {role}"] if missing else []
+        grants += [] if reads_revision else [f"GRANT SELECT ON todo_schema_version TO {role}"]
+        return Finding("role", is_right=False, found=f"{role} lacks grants: {'; '.join(grants)}")
     surplus = ", ".join(power for power, has_it in zip(_POWERS, powers, strict=True) if has_it)
     advice = f"it is more than it needs to be ({surplus}): see docs/operations.md for a role that only serves"
     return Finding("role", is_right=True, found=role, advice=advice if surplus else "")
@@ -191,11 +216,12 @@ def _check_ctype(connection: Connection) -> Finding:
 
 
 def _check_schema(connection: Connection) -> Finding:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    state = compare_revision(revision)
-    advice = "; run `todo migrate`" if state is SchemaState.OUTDATED else ""
-    found = f"revision {revision or 'none'}, {state.value} ({read_revisions()[0]}){advice}"
-    return Finding("schema", state is not SchemaState.OUTDATED, found)
+    schema = read_schema(connection)
+    if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
+        return Finding("schema", is_right=False, found=schema.found)
+    advice = "; run `todo migrate`" if schema.state is SchemaState.OUTDATED else ""
+    found = f"{schema.found}, {schema.state.value} ({read_revisions()[0]}){advice}"
+    return Finding("schema", schema.state in SERVABLE, found)
 
 
 def _check_slots(connection: Connection, connections: int, *, goes_through_pooler: bool) -> Finding:

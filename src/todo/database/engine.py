@@ -1,6 +1,6 @@
 """The way to PostgreSQL: runs a statement within its deadline, tries again where that is safe, and says what failed.
 
-It knows no table but Alembic's own. What there is to say about tasks is said in `store`.
+It knows no table. What there is to say about tasks is said in `store`, and about their schema in `schema`.
 """
 
 import asyncio
@@ -16,14 +16,22 @@ from typing import Any, TypeAlias
 import psycopg
 from sqlalchemy import Executable, Row
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from todo.database.connections import hang_up, make_engine
 from todo.database.failures import Failure, Phase, Retry, judge
 from todo.database.places import Places
-from todo.database.schema import READ_REVISION, SchemaState, compare_revision
+from todo.database.schema import (
+    READ_HIDDEN_HOME,
+    READ_SCHEMA,
+    SERVABLE,
+    Schema,
+    SchemaState,
+    judge_refusal,
+    judge_schema,
+)
 from todo.errors import (
     DatabaseMisconfigured,
     DeadlineExceeded,
@@ -38,6 +46,14 @@ PAUSE_SECONDS = {Retry.NEVER: 0, Retry.ONCE: 0.05, Retry.BRIEFLY: 0.25, Retry.QU
 CANCEL_SECONDS = 1
 
 UNPREPARED = ("26000", "42P05")
+
+SCHEMA_LINES = {
+    SchemaState.CURRENT: (logging.INFO, "serving it"),
+    SchemaState.NEWER: (logging.WARNING, "serving it all the same"),
+    SchemaState.OUTDATED: (logging.ERROR, "answering 503 until `todo migrate` has run"),
+    SchemaState.UNUSABLE: (logging.ERROR, "answering 503 until it is; `todo check` says more"),
+    SchemaState.DENIED: (logging.ERROR, "answering 503 to what needs that until it is granted"),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -65,9 +81,9 @@ class Database:
     """A pool of connections, every one in AUTOCOMMIT: a statement is a transaction and one round trip.
 
     A write is durable when `write` returns. A statement whose parameters name an `owner` takes a place out of that
-    owner's share of the pool. The constructor connects to nothing. `read` and `write` raise
-    DatabaseUnavailable, SchemaOutdated, StatementFailed, and DeadlineExceeded when the deadline passes; `write` raises
-    OutcomeUnknown where nobody can tell whether it has happened.
+    owner's share of the pool. The constructor connects to nothing. `read` and `write` raise DatabaseUnavailable,
+    DatabaseMisconfigured, SchemaOutdated, StatementFailed, and DeadlineExceeded when the deadline passes; `write`
+    raises OutcomeUnknown where nobody can tell whether it has happened.
     """
 
     def __init__(
@@ -88,13 +104,14 @@ class Database:
         )
         self._places = Places(pool_size, pool_timeout_seconds)  # the pool itself is never waited for
         self._abandoned: set[asyncio.Task[None]] = set()
-        self._schema: SchemaState | None = None
+        self._schema: Schema | None = None
+        self._is_servable = False  # the schema; where it is not, each call looks at it first
         self._is_ready = False
         self._is_troubled = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether the last contact with the database went well; asking costs no query."""
+        """Whether the last contact with the database went well, and its schema can be served; asks no query."""
         return self._is_ready
 
     async def read(self, statement: Executable, parameters: Mapping[str, object]) -> Rows:
@@ -106,8 +123,10 @@ class Database:
         return await self._run(Phase.WRITING, statement, parameters)
 
     async def ping(self) -> None:
-        """Ask the database whether its schema is one that this code can serve; raise what `read` raises."""
-        await self.read(READ_REVISION, {})
+        """Ask the database whether this code, as this role, can serve its schema; raise what `read` raises."""
+        await self.read(READ_SCHEMA, {})
+        if not self._is_servable:
+            raise DatabaseMisconfigured
 
     async def close(self) -> None:
         """Give every connection back."""
@@ -176,12 +195,13 @@ class Database:
             async with self._engine.connect() as connection:
                 with self._note_connection(call, connection):
                     reached = Phase.READING
-                    schema = await self._find_schema(connection)
+                    is_ping = statement is READ_SCHEMA
+                    if is_ping or not self._is_servable:
+                        await self._look_at_schema(connection)
                     reached = phase
-                    rows = (await connection.execute(statement, parameters)).all()
+                    rows = [] if is_ping else await self._execute(connection, statement, parameters)
         except (DBAPIError, OSError) as error:
             raise _describe(error, reached) from None
-        self._note_schema(schema)
         self._note_success()
         return rows
 
@@ -201,19 +221,39 @@ class Database:
         self._abandoned.add(release)
         release.add_done_callback(self._abandoned.discard)
 
-    async def _find_schema(self, connection: AsyncConnection) -> SchemaState:
-        """Return the schema's state, read anew unless it is known to be one that this code can serve."""
-        if self._schema in (SchemaState.CURRENT, SchemaState.NEWER):
-            return self._schema
-        found = compare_revision((await connection.execute(READ_REVISION)).scalar())
-        if found is SchemaState.OUTDATED:
-            self._is_ready = False
-            self._note_schema(found)
+    async def _execute(
+        self, connection: AsyncConnection, statement: Executable, parameters: Mapping[str, object]
+    ) -> Rows:
+        """Run a statement; where it is refused, look whether that is because of what has become of the schema."""
+        try:
+            return (await connection.execute(statement, parameters)).all()
+        except ProgrammingError as error:
+            if judge_refusal(error.orig):
+                schema = await self._look_at_schema(connection)
+                if schema.state is SchemaState.DENIED:
+                    raise DatabaseMisconfigured from None
+            raise
+
+    async def _look_at_schema(self, connection: AsyncConnection) -> Schema:
+        """Return how the schema stands; raise what is to be answered where no statement at all can be served."""
+        try:
+            schema = judge_schema(*(await connection.execute(READ_SCHEMA)).one())
+        except ProgrammingError as error:
+            refusal = judge_refusal(error.orig)
+            if refusal is None:
+                raise
+            home = (await connection.execute(READ_HIDDEN_HOME)).scalar()
+            if home:
+                refusal = Schema(SchemaState.DENIED, f"this role has no USAGE on the schema {home}")
+            self._note_schema(refusal)
+            raise (DatabaseMisconfigured if refusal.state is SchemaState.DENIED else SchemaOutdated) from None
+        self._note_schema(schema)
+        if schema.state in (SchemaState.OUTDATED, SchemaState.UNUSABLE):
             raise SchemaOutdated
-        return found
+        return schema
 
     def _note_success(self) -> None:
-        self._is_ready = True
+        self._is_ready = self._is_servable  # what was not granted may be what the next call needs
         if self._is_troubled:
             self._is_troubled = False
             _log.info("The database answers again")
@@ -225,24 +265,22 @@ class Database:
             self._is_troubled = True
             _log.log(level, "The database does not answer as it should: %s", reason)
 
-    def _note_schema(self, found: SchemaState) -> None:
-        if found is self._schema:
-            return
-        self._schema = found
-        if found is SchemaState.OUTDATED:
-            _log.error("The database's schema is %s: answering 503 until `todo migrate` has run", found.value)
-        elif found is SchemaState.NEWER:
-            _log.warning("The database's schema is %s: serving it all the same", found.value)
+    def _note_schema(self, schema: Schema) -> None:
+        """Remember how the schema stands, and log it where that is news."""
+        known, self._schema = self._schema, schema
+        self._is_servable = schema.state in SERVABLE
+        self._is_ready = self._is_ready and self._is_servable
+        is_news = schema.state is not known.state if known else schema.state is not SchemaState.CURRENT
+        if is_news:
+            level, consequence = SCHEMA_LINES[schema.state]
+            _log.log(level, "The database's schema is %s (%s): %s", schema.state.value, schema.found, consequence)
 
     def _translate(self, failed: _Failed) -> Exception:
         error = failed.failure.error
         if error is None:
             return StatementFailed(str(failed))
-        if error is SchemaOutdated:
-            self._is_ready = False
-            self._note_schema(SchemaState.OUTDATED)
-        else:
-            self._note_trouble(str(failed), logging.ERROR if error is DatabaseMisconfigured else logging.WARNING)
+        is_for_operator = error in (DatabaseMisconfigured, SchemaOutdated)
+        self._note_trouble(str(failed), logging.ERROR if is_for_operator else logging.WARNING)
         return error()
 
 

@@ -91,6 +91,7 @@ _RULES = (
     _Rule(_RUNNING, ("0A000",), "cached plan", Failure(Retry.ONCE, DatabaseUnavailable)),
     _Rule(_RUNNING, ("26000", "42P05"), "", Failure(Retry.ONCE, DatabaseUnavailable)),
     _Rule(_RUNNING, ("42P01", "42703"), "", Failure(Retry.NEVER, SchemaOutdated)),
+    _Rule(_RUNNING, ("42501",), "", Failure(Retry.NEVER, DatabaseMisconfigured)),
     _Rule(_RUNNING, ("57014",), "", Failure(Retry.NEVER, DeadlineExceeded)),
     # Refused as it stands: the database is read-only, or short of memory, disk or slots.
     _Rule(_RUNNING, ("25006", "53"), "", Failure(Retry.NEVER, DatabaseUnavailable)),

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from todo import models  # noqa: F401 - importing it is what fills the metadata
+from todo.database.schema import VERSION_TABLE
 
 # CHECK constraints are compared by name only, and only where asked for; a test compares their SQL.
 COMPARED = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
@@ -12,13 +13,20 @@ COMPARED = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
 
 def run_online(connection: Connection) -> None:
     """Run the revisions in the transaction that the caller has begun."""
-    context.configure(connection=connection, target_metadata=SQLModel.metadata, autogenerate_plugins=COMPARED)
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        version_table=VERSION_TABLE,
+        autogenerate_plugins=COMPARED,
+    )
     context.run_migrations()
 
 
 def run_offline() -> None:
     """Print the revisions' SQL."""
-    context.configure(dialect_name="postgresql", target_metadata=SQLModel.metadata, literal_binds=True)
+    context.configure(
+        dialect_name="postgresql", target_metadata=SQLModel.metadata, version_table=VERSION_TABLE, literal_binds=True
+    )
     with context.begin_transaction():
         context.run_migrations()
 
