@@ -26,9 +26,10 @@ test: $(VENV)/dev ## Run the tests, on a real PostgreSQL
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-check: $(VENV)/dev ## Run all that CI runs: linter, formatter, types, tests
+check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench
 	@$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
