@@ -1,7 +1,7 @@
 # Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz bench fix migrate lock clean
+.PHONY: help run dev test check fuzz bench soak fix migrate lock clean
 
 # A new database is made for the tests unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -39,6 +39,9 @@ fuzz: $(VENV)/dev ## Put many more generated requests to the service than the te
 bench: $(VENV)/dev ## Measure what docs/decisions.md quotes (minutes)
 	@$(BIN)/python bench/indexes.py
 
+soak: $(VENV)/dev ## Break the service under load for ten minutes, and count what is lost (SOAK_ARGS, see bench/soak)
+	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
+
 fix: $(VENV)/dev ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
@@ -55,7 +58,7 @@ lock: $(VENV)/dev ## Write the requirements files anew, with the newest versions
 	done
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one with PYTHON=…" >&2; exit 1; }

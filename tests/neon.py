@@ -105,10 +105,17 @@ class Server:
         self._process = subprocess.Popen(  # type: ignore[call-overload]  # the account is a mapping
             self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **run_as_account()
         )
+        try:
+            self._wait_for_start(self._process)
+        except BaseException:  # an interruption too must not leave it behind
+            self.kill()
+            raise
+
+    def _wait_for_start(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         question = [str(find_program("pg_isready")), "-q", "-h127.0.0.1", f"-p{self.port}"]
         while subprocess.run(question, check=False).returncode:
-            assert self.process.poll() is None, self._command
+            assert process.poll() is None, self._command
             assert time.monotonic() < deadline, self._command
             time.sleep(0.05)
 

@@ -8,13 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
 
 TODO = Path(sys.executable).with_name("todo")
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 20
 
 
@@ -57,10 +57,18 @@ class Service:
             time.sleep(0.05)
 
 
-@contextmanager
-def running_service(*arguments: str, probe: str = "/health/ready", **environment: str) -> Iterator[Service]:
+def running_service(
+    *arguments: str, probe: str = "/health/ready", **environment: str
+) -> AbstractContextManager[Service]:
     """Run `todo serve` on a free port, and end it if the test has not; it runs once `probe` is answered."""
-    port = find_port()
+    return running_service_on(find_port(), *arguments, probe=probe, **environment)
+
+
+@contextmanager
+def running_service_on(
+    port: int, *arguments: str, probe: str = "/health/ready", **environment: str
+) -> Iterator[Service]:
+    """Run it on a port of one's choice, such as that of a service which has ended."""
     with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("wb") as log:
         process = subprocess.Popen(
             [TODO, "serve", "--port", str(port), *arguments],
