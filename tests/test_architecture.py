@@ -16,7 +16,7 @@ RANKS = [
     {"database", "embedded"},
     {"api"},
     {"app"},
-    {"logs", "server", "cli"},
+    {"logs", "client_connections", "server", "cli"},
     {"__main__"},
 ]
 FORBIDDEN = {

@@ -13,14 +13,16 @@ from pathlib import Path
 import pytest
 
 from todo.errors import BadSetting, BrokenEnvironment
-from todo.server import GRACE_SECONDS, ensure_port_is_free
+from todo.server import GRACE_SECONDS, HEADER_TIMEOUT_SECONDS, RESERVED_FILES, ensure_port_is_free
 
 # Serves an application that behaves as its first argument says. Every answer carries the worker's process id.
 PROGRAM = """
 import asyncio, os, sys
 from functools import partial
-from todo import server
+from todo import client_connections, server
 from todo.errors import BrokenEnvironment
+
+client_connections.TAKE_SECONDS = 1
 
 def load(kind, inode):
     if kind == "raises":
@@ -43,7 +45,7 @@ async def app(kind, inode, scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"%d " % scope["state"]["pid"], "more_body": True})
     await asyncio.sleep(float(seconds))
-    body = str(has_open(inode)) if path == "lock" else "done"
+    body = str(has_open(inode)) if path == "lock" else "x" * 8_000_000 if path == "large" else "done"
     await send({"type": "http.response.body", "body": body.encode()})
 
 def has_open(inode):
@@ -417,3 +419,57 @@ def test_an_application_that_cannot_start_is_not_tried_for_ever(
 def test_workers_inherit_no_open_files(start: Start) -> None:
     """A lock of the parent's must not live on in a worker."""
     assert start().ask("/lock")[1] == "False"
+
+
+def test_idle_connections_make_room_for_new_ones(start: Start) -> None:
+    """More of them than a worker can have, under a small limit of open files, keep nobody waiting."""
+    served = start(setup=f"ulimit -n {RESERVED_FILES + 40}")
+    with ExitStack() as idle, served.request("/slow/3") as waiting:
+        for _ in range(60):
+            idle.enter_context(socket.create_connection((served.host, served.port), 5))
+        began = time.monotonic()
+        assert served.ask()[1] == "done"
+        assert time.monotonic() - began < HEADER_TIMEOUT_SECONDS / 3
+        assert waiting.read().endswith(b"done")  # who waits for an answer is not idle
+    assert "the longest idle ones, to make room" in served.read_log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells what a client has taken")
+def test_client_that_takes_nothing_is_cut(start: Start) -> None:
+    """Its answer is thrown away, and its connection with it."""
+    served = start()
+    with open_slow_client(served) as client:
+        assert becomes(lambda: "did not take their answer" in served.read_log(), within=20)
+        assert takes_less_than_all(client)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is cut elsewhere")
+def test_client_that_is_slow_gets_its_whole_answer(start: Start) -> None:
+    """What the kernel has is taken in time, if only just, however long all of it lasts."""
+    served = start()
+    taken = 0
+    with open_slow_client(served) as client:
+        while piece := client.recv(131_072):
+            taken += len(piece)
+            time.sleep(0.02)
+    assert taken > 8_000_000
+
+
+def takes_less_than_all(client: socket.socket) -> bool:
+    """Whether what there is to read ends with a reset."""
+    try:
+        while client.recv(1_000_000):
+            pass
+    except ConnectionResetError:
+        return True
+    return False
+
+
+def open_slow_client(served: Served) -> socket.socket:
+    """Ask for a large answer over a connection that can take little of it at a time."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+    client.settimeout(20)
+    client.connect((served.host, served.port))
+    client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    return client

@@ -13,7 +13,7 @@ from todo import __version__
 from todo.api import health, tasks
 from todo.api.dependencies import State
 from todo.api.methods import AllowedMethods
-from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
+from todo.api.middleware import Cors, HeadAsGet, LargeAnswers, RequestContext, TargetRules, UnexpectedErrors
 from todo.api.problems import ProblemApi, answer_errors
 from todo.database.engine import Database
 from todo.database.urls import read_database_url
@@ -70,6 +70,7 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
                 expose_headers=EXPOSED_HEADERS,
                 max_age=PREFLIGHT_SECONDS,
             ),
+            Middleware(LargeAnswers),
             Middleware(HeadAsGet),
             Middleware(
                 TargetRules,

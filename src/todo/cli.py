@@ -77,6 +77,7 @@ def serve_command(
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
+            backend_connections=2 * settings.pool_size,  # a cancellation takes a second one
         )
 
 

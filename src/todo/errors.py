@@ -15,6 +15,7 @@ TodoError                      answered to the caller as a problem document
 │   └── DatabaseMisconfigured
 ├── OutcomeUnknown             503
 ├── SchemaOutdated             503
+├── Overloaded                 503
 └── DeadlineExceeded           504
 BrokenEnvironment              one line on standard error and an exit status
 └── BadSetting
@@ -216,6 +217,16 @@ class SchemaOutdated(TodoError):
     status = 503
     detail = "The database's schema does not fit this version of the service; nothing has happened."
     headers = {"Retry-After": "10"}  # noqa: RUF012 - no instance changes it
+
+
+class Overloaded(TodoError):
+    """Clients are slow to take so much that the answer, which is a large one, is not kept for another."""
+
+    code = "overloaded"
+    title = "Overloaded"
+    status = 503
+    detail = "Too much waits for clients to take it; nothing has changed, try again or ask for a shorter page."
+    headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
 
 
 class DeadlineExceeded(TodoError):

@@ -7,13 +7,14 @@ import errno
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from granian.log import LogLevels
 from granian.server import MPServer
 from starlette.types import ASGIApp
 
+from todo.client_connections import ClientConnections
 from todo.errors import BadSetting, BrokenEnvironment
 
 # A request's headers must be complete within this time, and a connection may idle for as long between two requests.
@@ -32,22 +34,26 @@ HEADER_BYTES = 32_768
 # What a stop waits for requests in flight; less than the 10 seconds after which Docker kills.
 GRACE_SECONDS = 8
 POLL_SECONDS = 0.02
-# Idle connections count too, and one more than this waits until another closes. granian's default is shared among the
-# workers: 128 for each of eight. This leaves room for the database below the usual limit of 1024 open files.
+# Idle connections count too. granian's default is shared among the workers: 128 for each of eight.
 CONNECTIONS_PER_WORKER = 900
+# Open files of a worker: what it asks for, since the usual soft limit is 1024 where the hard one is far higher, and
+# what it needs besides connections to clients and to a database.
+OPEN_FILES = 65_536
+RESERVED_FILES = 64
 # A worker that ends by itself sooner than this could not start.
 START_SECONDS = 60
 
 _log = logging.getLogger(__name__)
 
 
-def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int) -> None:
+def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int, backend_connections: int = 0) -> None:
     """Serve the application until SIGINT, SIGTERM or SIGHUP; return after every worker has ended.
 
     A second signal ends the workers at once. Later ones stay without effect, so that what the caller does to clean up
-    is not cut short.
+    is not cut short. A worker's files leave room for so many `backend_connections` besides those of clients.
     """
     reserved = _reserve_port(host, port)
+    connections = _count_connections(backend_connections)
     # A forked worker would inherit every lock file and socket that this process has open, and outlive it with them.
     multiprocessing.set_start_method("spawn", force=True)
     server = _Server(
@@ -59,13 +65,13 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         http=HTTPModes.http1,  # "auto" never closes idle connections
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
         websockets=False,
-        backpressure=CONNECTIONS_PER_WORKER,
+        backpressure=connections,
         log_level=LogLevels.warning,
         log_dictconfig={"loggers": {"_granian": {}}},  # no handlers of its own: into the service's log
         respawn_failed_workers=True,
     )
     try:
-        server.serve(target_loader=partial(_load_in_worker, load_app), wrap_loader=False)
+        server.serve(target_loader=partial(_load_in_worker, load_app, port, connections), wrap_loader=False)
     except (OSError, RuntimeError) as error:
         raise BrokenEnvironment(f"a worker could not be started ({error})") from error
     finally:
@@ -76,6 +82,19 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         reserved.close()
     if server.could_not_start:
         raise BrokenEnvironment("the application could not be started; the lines above say why")
+
+
+def _count_connections(backend_connections: int) -> int:
+    """Raise the limit of open files as far as this account may; return how many clients a worker can then have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a lower limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTIONS_PER_WORKER
+    return min(CONNECTIONS_PER_WORKER, max(1, soft - RESERVED_FILES - backend_connections))
 
 
 def _reserve_port(host: str, port: int) -> socket.socket:
@@ -230,15 +249,17 @@ def _hidden_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _load_in_worker(load_app: Callable[[], ASGIApp]) -> ASGIApp:
+def _load_in_worker(load_app: Callable[[], ASGIApp], port: int, connections: int) -> ASGIApp:
     # Ctrl-C and the end of a terminal reach its whole process group; only the parent is to act on them.
     os.setpgrp()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        return load_app()
+        app = ClientConnections(load_app(), port=port, limit=connections)
     except BrokenEnvironment as error:
         _log.error("%s", error)
         sys.exit(error.exit_status)
+    app.watch()
+    return app
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,104 @@
+"""What is held in answers that their clients have yet to take."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from todo.api import middleware
+from todo.api.middleware import ANSWERS_BYTES, ANSWERS_BYTES_PER_USER, PIECE_BYTES, LargeAnswers
+
+LARGE = b"x" * (ANSWERS_BYTES_PER_USER // 2)
+
+
+async def answer_largely(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application with one answer, as long as the path says."""
+    await Response(LARGE if scope["path"] == "/large" else b"small")(scope, receive, send)
+
+
+class Client:
+    """A client of the application, which takes what it is sent or does not."""
+
+    def __init__(self, app: LargeAnswers, user_id: str, *, path: str = "/large", takes: bool = False) -> None:
+        self.status = 0
+        self.sizes: list[int] = []
+        self.takes = asyncio.Event()
+        if takes:
+            self.takes.set()
+        scope = {"type": "http", "path": path, "path_params": {"user_id": user_id}, "state": {"request_id": "r"}}
+        self.request = asyncio.create_task(app({**scope, "method": "GET", "headers": []}, self.receive, self.send))
+
+    async def receive(self) -> Message:
+        """Send nothing."""
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        """Take a piece once it is time to."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            return
+        self.sizes.append(len(message["body"]))
+        if len(message["body"]) == PIECE_BYTES:
+            await self.takes.wait()
+
+
+@asynccontextmanager
+async def unread(app: LargeAnswers, *user_ids: str) -> AsyncIterator[list[Client]]:
+    """Clients that each have a large answer on its way, and take none of it."""
+    clients = [Client(app, user_id) for user_id in user_ids]
+    await asyncio.sleep(0)
+    yield clients
+    for client in clients:
+        client.takes.set()
+    await asyncio.gather(*(client.request for client in clients))
+
+
+async def test_large_answer_goes_piece_by_piece() -> None:
+    """Each after the one before, and all of it in the end; a small one goes as it is."""
+    app = LargeAnswers(answer_largely)
+    async with unread(app, "alice") as (client,):
+        assert client.sizes == [PIECE_BYTES]
+    small = Client(app, "alice", path="/small", takes=True)
+    await small.request
+
+    assert client.sizes == [PIECE_BYTES] * (len(LARGE) // PIECE_BYTES) + [0]
+    assert small.sizes == [5]
+
+
+async def test_answers_that_are_not_taken_leave_no_room_for_more() -> None:
+    """The next large one is a 503, small ones are served, and all is as before once the clients have taken theirs."""
+    app = LargeAnswers(answer_largely)
+    async with unread(app, *(str(number) for number in range(ANSWERS_BYTES // len(LARGE)))) as clients:
+        late, small = Client(app, "late", takes=True), Client(app, "late", path="/small", takes=True)
+        await asyncio.gather(late.request, small.request)
+    again = Client(app, "late", takes=True)
+    await again.request
+
+    assert {client.status for client in clients} == {200}
+    assert (late.status, small.status, again.status) == (503, 200, 200)
+
+
+async def test_one_user_cannot_take_all_the_room() -> None:
+    """What is beyond its part is refused to it, and not to others."""
+    app = LargeAnswers(answer_largely)
+    async with unread(app, "alice", "alice", "alice") as clients:
+        other = Client(app, "bob", takes=True)
+        await other.request
+
+    assert [client.status for client in clients] == [200, 200, 503]
+    assert other.status == 200
+
+
+async def test_answer_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And holds nothing any more."""
+    monkeypatch.setattr(middleware, "ANSWER_SECONDS", 0.05)
+    app = LargeAnswers(answer_largely)
+    slow = Client(app, "alice")
+    await asyncio.wait_for(slow.request, 5)
+
+    async with unread(app, "alice", "alice") as clients:
+        assert [client.status for client in clients] == [200, 200]
+    assert slow.sizes == [PIECE_BYTES]
