@@ -1,21 +1,45 @@
 """What the log says, and what it never says."""
 
+import fcntl
 import json
 import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
-from tests.service import running_service
+from tests.service import START_SECONDS, TODO, find_port, running_service
 from tests.support import make_database, open_client
 
 from todo.app import create_app
 from todo.errors import DeadlineExceeded
 from todo.logs import configure_logging
+from todo.server import GRACE_SECONDS
 from todo.settings import Settings, read_settings
 
+NOWHERE = "postgresql://alice@127.0.0.1:1/todo"
+# Logs far more than waits for a reader, and says so before its reader comes; then ends as it likes.
+PROGRAM = """
+import logging, sys, time
+from todo.logs import configure_logging
+from todo.settings import Settings
+configure_logging(Settings(log_format="console"))
+for number in range(20_000):
+    logging.getLogger("test").info("%0100d", number)
+print("logged", flush=True)
+if sys.argv[1] == "wait":
+    input()
+"""
 CANARY = "canary-7d1f"
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad\U000e0041"
 UNTRIMMED = text(
@@ -29,6 +53,13 @@ def _restore_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", root.handlers[:])
     monkeypatch.setattr(root, "level", root.level)
+
+
+def read_log(capfd: pytest.CaptureFixture[str]) -> str:
+    """What this process has logged so far; another thread writes it."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+    return capfd.readouterr().err
 
 
 def read_requests(log: str) -> list[dict[str, object]]:
@@ -58,35 +89,35 @@ def test_each_request_is_one_line_of_json(shared_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-async def test_line_cannot_be_forged(database_url: str, capsys: pytest.CaptureFixture[str], log_format: str) -> None:
+async def test_line_cannot_be_forged(database_url: str, capfd: pytest.CaptureFixture[str], log_format: str) -> None:
     """Line breaks, terminal controls and what turns the direction of text, in a path, are escapes in its line."""
     configure_logging(Settings.model_validate({"log_format": log_format}))
     async with open_client(create_app(Settings(), database_url)) as client:
         await client.get(f"/api/a%0d%0aFORGED%1b%5b2J%c2%85%e2%80%a8{quote(TURNING)}/tasks")
 
     lines = [
-        line for line in capsys.readouterr().err.splitlines() if "FORGED" in line and "HTTP Request" not in line
+        line for line in read_log(capfd).splitlines() if "FORGED" in line and "HTTP Request" not in line
     ]  # the client logs, too
     assert len(lines) == 1
     assert "422" in lines[0]
     assert lines[0].isprintable()
 
 
-def test_console_line_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_console_line_keeps_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
     """A person reads it on lines of its own."""
     configure_logging(Settings(log_format="console"))
     logging.getLogger("test").error("It failed", exc_info=ValueError(CANARY))
 
-    assert f"ValueError: {CANARY}\n" in capsys.readouterr().err
+    assert f"ValueError: {CANARY}\n" in read_log(capfd)
 
 
-def test_level_is_a_setting(capsys: pytest.CaptureFixture[str]) -> None:
+def test_level_is_a_setting(capfd: pytest.CaptureFixture[str]) -> None:
     """What lies below it is not said."""
     configure_logging(Settings(log_level="warning", log_format="json"))
     logging.getLogger("test").info("quiet")
     logging.getLogger("test").warning("loud")
 
-    assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == ["loud"]
+    assert [json.loads(line)["message"] for line in read_log(capfd).splitlines()] == ["loud"]
 
 
 @pytest.fixture
@@ -105,20 +136,20 @@ def careless_app(database_url: str) -> FastAPI:
     return app
 
 
-async def test_refused_row_is_not_quoted(careless_app: FastAPI, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_refused_row_is_not_quoted(careless_app: FastAPI, capfd: pytest.CaptureFixture[str]) -> None:
     """PostgreSQL puts the whole row into its message; the log has the constraint's name, and no text of a user's."""
     configure_logging(Settings(log_format="console"))
     async with open_client(careless_app) as client:
         response = await client.get("/fail")
 
-    logged = capsys.readouterr().err
+    logged = read_log(capfd)
     assert response.status_code == 500
     assert "Traceback" in logged
     assert "ck_tasks_title" in logged
     assert CANARY not in logged + response.text
 
 
-async def test_neither_passwords_nor_bodies_are_logged(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_neither_passwords_nor_bodies_are_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """Not even at the level of debugging, and while nothing works."""
     configure_logging(Settings(log_level="debug", log_format="console"))
     url = f"postgresql://alice:{CANARY}@127.0.0.1:1/todo"
@@ -126,13 +157,13 @@ async def test_neither_passwords_nor_bodies_are_logged(capsys: pytest.CaptureFix
         unavailable = await client.post("/api/alice/tasks", json={"title": CANARY})
         invalid = await client.post("/api/alice/tasks", json={"title": CANARY, "priority": CANARY})
 
-    logged = capsys.readouterr().err
+    logged = read_log(capfd)
     assert (unavailable.status_code, invalid.status_code) == (503, 422)
     assert "POST /api/{user_id}/tasks 503" in logged
     assert CANARY not in logged
 
 
-async def test_unreachable_database_is_said_once_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_unreachable_database_is_said_once_with_the_reason(capfd: pytest.CaptureFixture[str]) -> None:
     """Each request has its own line besides."""
     configure_logging(Settings(log_format="console"))
     url = "postgresql://alice@127.0.0.1:1/todo"
@@ -140,7 +171,7 @@ async def test_unreachable_database_is_said_once_with_the_reason(capsys: pytest.
         for _ in range(3):
             assert (await client.get("/api/alice/tasks")).status_code == 503
 
-    lines = [line for line in capsys.readouterr().err.splitlines() if "does not answer as it should" in line]
+    lines = [line for line in read_log(capfd).splitlines() if "does not answer as it should" in line]
     assert len(lines) == 1
     assert "refused" in lines[0]
 
@@ -159,3 +190,77 @@ async def test_return_of_the_database_is_said_once(database_url: str, caplog: py
         "The database does not answer as it should: no answer within 0.3 s",
         "The database answers again",
     ]
+
+
+@contextmanager
+def running(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command whose standard error nobody reads, unless the test does."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, env={**os.environ, **environment}, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def test_lines_that_nobody_reads_are_dropped_and_counted() -> None:
+    """Whoever logs is not held up, and a reader that comes back is told how many lines it has missed."""
+    with running(sys.executable, "-c", PROGRAM, "wait") as program:
+        assert program.stdout
+        assert program.stdout.readline() == "logged\n"
+        _, log = program.communicate("\n")
+
+    lines = log.splitlines()
+    kept = [line for line in lines if re.search(r" INFO +\d{100}$", line)]
+    lost = [int(found[1]) for line in lines if (found := re.search(r" (\d+) lines of the log were lost", line))]
+    assert len(lost) >= 1
+    assert len(kept) + sum(lost) == 20_000
+
+
+def test_process_ends_though_nobody_reads_its_log() -> None:
+    """It waits for a moment, and not for a reader that may never come."""
+    with running(sys.executable, "-c", PROGRAM, "end") as program:
+        assert program.wait(20) == 0
+
+
+def test_service_whose_log_is_stuck_serves_and_ends_on_its_signal() -> None:
+    """The pipe is full, of which the parent and the worker each have an end: requests are answered all the same."""
+    port = find_port()
+    with running(str(TODO), "serve", "--port", str(port), DATABASE_URL=NOWHERE) as service:
+        assert service.stderr
+        size = fcntl.fcntl(service.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            await_live(client)
+            for _ in range(size // 100):
+                assert client.get("/health/live").status_code == 200
+            with socket.create_connection(("127.0.0.1", port)) as stuck:
+                stuck.sendall(b"POST /api/u/tasks HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n")
+                stuck.sendall(b"Content-Length: 9\r\n\r\n")
+                service.terminate()
+                assert service.wait(GRACE_SECONDS + 4) == 0
+
+
+def test_service_without_standard_error_serves() -> None:
+    """Its lines go nowhere, and into no other file that has got the number of the one that is missing."""
+    port = find_port()
+    command = f'exec "{TODO}" serve --port {port} 2>&-'
+    with running("/bin/sh", "-c", command, DATABASE_URL=NOWHERE) as service:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            await_live(client)
+            assert client.get("/api/u/tasks").status_code == 503
+        service.terminate()
+        assert service.wait(GRACE_SECONDS) == 0
+
+
+def await_live(client: httpx2.Client) -> None:
+    """Wait until the service answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            if client.get("/health/live").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,6 +1,7 @@
 """The command line: serve, migrate, check, openapi."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from todo.database.urls import derive_direct_url, read_database_url
 from todo.embedded.folder import default_data_dir
 from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
-from todo.logs import configure_logging
+from todo.logs import STANDARD_ERROR, configure_logging, print_line
 from todo.server import ensure_port_is_free, serve
 from todo.settings import Settings, read_settings
 
@@ -42,6 +43,7 @@ commands = typer.Typer(
 
 def main() -> None:
     """Run a command; what is wrong with its surroundings is one line on standard error."""
+    _open_missing_streams()
     # A signal must not end this process before the database that it has started; the server brings its own handlers.
     for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
@@ -50,7 +52,7 @@ def main() -> None:
         _check_working_folder()
         commands()
     except BrokenEnvironment as error:
-        typer.echo(f"todo: {error}", err=True)
+        print_line(f"todo: {error}")
         sys.exit(error.exit_status)
 
 
@@ -68,10 +70,10 @@ def serve_command(
     ensure_port_is_free(settings.host, settings.port)
     with _open_database(settings) as url:
         if settings.is_embedded and (found := migrate(read_database_url(url))) is not SchemaState.CURRENT:
-            _report(MIGRATION_OUTCOMES[found])
+            print_line(MIGRATION_OUTCOMES[found])
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-        _report(f"API   {address}/api/{{user_id}}/tasks")
-        _report(f"Docs  {address}/docs")
+        print_line(f"API   {address}/api/{{user_id}}/tasks")
+        print_line(f"Docs  {address}/docs")
         serve(
             partial(_load_app, settings, url),
             host=settings.host,
@@ -91,7 +93,7 @@ def migrate_command(
         return
     settings = read_settings()
     with _open_direct_database(settings) as url:
-        _report(MIGRATION_OUTCOMES[migrate(read_database_url(url))])
+        print_line(MIGRATION_OUTCOMES[migrate(read_database_url(url))])
 
 
 @commands.command("check")
@@ -120,7 +122,7 @@ def _open_database(settings: Settings) -> Iterator[str]:
     else:
         data_dir = settings.data_dir or default_data_dir()
         connections = settings.workers * settings.pool_size
-        with embedded_postgres(data_dir, settings.pg_bin, _report, connections=connections) as url:
+        with embedded_postgres(data_dir, settings.pg_bin, print_line, connections=connections) as url:
             yield url
 
 
@@ -165,8 +167,14 @@ def _report_finding(finding: Finding) -> bool:
     return finding.is_right
 
 
-def _report(line: str) -> None:
-    typer.echo(line, err=True)
+def _open_missing_streams() -> None:
+    """Lead a standard stream that is closed nowhere, before another file gets its number, and with it our lines."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only argument
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
 
 
 def _check_working_folder() -> None:

@@ -1,11 +1,16 @@
 """What the service logs and how: one line an event, to standard error, for people or for programs.
 
-Neither secrets nor bodies are ever handed to a logger, so nothing here has to take them out again.
+Neither secrets nor bodies are ever handed to a logger, so nothing here has to take them out again. Whoever reads the
+log may stop doing so, and a write would then block: a thread writes, and what it cannot is dropped and counted.
 """
 
 import logging
+import os
 import re
+import select
 import sys
+import threading
+from collections import deque
 
 from pythonjsonlogger.json import JsonFormatter
 
@@ -19,13 +24,114 @@ _CONTROL = re.compile(
     r"\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f]"
 )
 
+STANDARD_ERROR = 2
+# What waits for a reader that has stopped; later lines are dropped.
+WAITING_BYTES = 1_048_576
+# What the end of a process waits for a reader.
+FLUSH_SECONDS = 1
+# Several processes write to one pipe: up to this size a write is not torn apart (POSIX, PIPE_BUF).
+ATOMIC_BYTES = select.PIPE_BUF
+
 
 def configure_logging(settings: Settings) -> None:
     """Send every log line of this process to standard error, in the format that the settings ask for."""
     wants_json = settings.log_format == "json" or (settings.log_format is None and not sys.stderr.isatty())
-    handler = logging.StreamHandler()
+    handler = BackgroundHandler()
     handler.setFormatter(_make_json_formatter() if wants_json else ConsoleFormatter())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+
+
+def print_line(line: str) -> None:
+    """Print a line to standard error, in turn with the log; once that is configured, without ever waiting."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, BackgroundHandler):
+            handler.write(line)
+            return
+    sys.stderr.write(f"{line}\n")
+
+
+class BackgroundHandler(logging.Handler):
+    """Writes lines to standard error from a thread of its own, so that nobody waits for whoever reads them.
+
+    Not with `sys.stderr`: its lock, held by a write that blocks, would hold up the end of the process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._lost = 0
+        self._is_closed = False
+        self._changed = threading.Condition()
+        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format the record here, where what it speaks of is as it was, and leave the line to the thread."""
+        try:
+            self.write(self.format(record))
+        except Exception:  # noqa: BLE001 - as every handler of the standard library does
+            self.handleError(record)
+
+    def write(self, text: str) -> None:
+        """Have the thread write the text and the end of a line, or count it as lost if too much waits already."""
+        line = text.encode(errors="backslashreplace") + b"\n"
+        with self._changed:
+            if self._waiting_bytes + len(line) > WAITING_BYTES:
+                self._lost += 1
+            else:
+                self._waiting.append(line)
+                self._waiting_bytes += len(line)
+                self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until all is written, for FLUSH_SECONDS at most."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting_bytes, FLUSH_SECONDS)
+
+    def close(self) -> None:
+        """End the thread, once it has written what waits."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        super().close()
+
+    def _write_all(self) -> None:
+        while lines := self._take_lines():
+            is_written = _write(b"".join(lines))
+            with self._changed:
+                self._waiting_bytes -= sum(map(len, lines))
+                self._lost += 0 if is_written else len(lines)
+                if is_written and self._lost and self._waiting_bytes < WAITING_BYTES // 2:
+                    self._report_lost()
+                self._changed.notify_all()
+
+    def _take_lines(self) -> list[bytes]:
+        """Wait for lines, and take as many as may be written at once; none means the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            lines: list[bytes] = []
+            size = 0
+            while self._waiting and (not lines or size + len(self._waiting[0]) <= ATOMIC_BYTES):
+                lines.append(self._waiting.popleft())
+                size += len(lines[-1])
+            return lines
+
+    def _report_lost(self) -> None:
+        # Not by way of a logger: the end of the process holds this handler's lock until all is written.
+        message, lost, self._lost = "%d lines of the log were lost while nobody read it", self._lost, 0
+        self.write(self.format(logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (lost,), None)))
+
+
+def _write(text: bytes) -> bool:
+    """Write all of it to standard error, however long that takes; return whether it took it."""
+    while text:
+        try:
+            text = text[os.write(STANDARD_ERROR, text) :]
+        except BlockingIOError:  # another program has made it so, for all that share it
+            select.select([], [STANDARD_ERROR], [], None)
+        except OSError:  # its reader is gone, or the disk is full
+            return False
+    return True
 
 
 class ConsoleFormatter(logging.Formatter):
