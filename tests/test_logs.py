@@ -200,8 +200,10 @@ def running(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]
         command, env={**os.environ, **environment}, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
     with process:
-        yield process
-        process.kill()
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_lines_that_nobody_reads_are_dropped_and_counted() -> None:
