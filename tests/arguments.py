@@ -26,6 +26,7 @@ FILTERS: list[dict[str, object]] = [
     {"tag": ["shop", "home"]},
     {"priority": ["low", "high"]},
     {"due_before": "2030-01-01T00:00:00Z", "due_after": "2020-01-01T00:00:00Z"},
+    {"limit": 20},
 ]
 # Every kind of first page and of later page that there is, each with every filter.
 LISTS = [

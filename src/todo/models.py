@@ -55,6 +55,9 @@ DUE_AT_RANGE = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
 IDEMPOTENCY_KEY_LENGTH = 255
 SEARCH_LENGTH = 255
 PAGE_LENGTH = 1000
+# Of the texts of a task (title, description, tags) in UTF-8: at most, of one, and less than that, of those on a page.
+TASK_BYTES = 4 * (TITLE_LENGTH + DESCRIPTION_LENGTH + TAGS_COUNT * TAG_LENGTH)
+PAGE_BYTES = 1024 * 1024
 
 # What counts as blank at either end of a text: Unicode's White_Space, the four separators that Python adds to it
 # (U+001C to U+001F) and the characters without width. Spelt out, because `\s` and `str.strip()` disagree.

@@ -17,7 +17,7 @@ from tests.api.test_problems import assert_problem
 from tests.api.test_tasks import add
 
 from todo.api.cursors import make_cursor
-from todo.models import Owner, Position, TaskQuery
+from todo.models import PAGE_BYTES, TASK_BYTES, Owner, Position, TaskQuery
 
 Json = dict[str, Any]
 
@@ -52,6 +52,7 @@ INTERLUDES = st.lists(
     st.tuples(st.sampled_from(["insert", "delete", "edit"]), st.integers(0, 8), st.fixed_dictionaries(MEMBERS)),
     max_size=6,
 )
+LONGEST = 24  # bytes that the texts of a task of these have at most
 thoroughly = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
@@ -115,11 +116,22 @@ def find_next(response: httpx2.Response) -> str | None:
     return match and match[1]
 
 
+def count_bytes(task: Json) -> int:
+    """The bytes of a task's texts."""
+    return len("".join([task["title"], task["description"] or "", *task["tags"]]).encode())
+
+
+def is_full(page: list[Json], limit: int, page_bytes: int) -> bool:
+    """Whether a page has as many tasks as were asked for, or may have not one more for the length of their texts."""
+    return len(page) == limit or (len(page) > 0 and sum(map(count_bytes, page)) >= page_bytes - LONGEST)
+
+
 async def walk(
     client: httpx2.AsyncClient,
     tasks_url: str,
     query: Json,
     interlude: Callable[[], Awaitable[None]] | None = None,
+    page_bytes: int = PAGE_BYTES,
 ) -> list[Json]:
     """Follow `Link` to the end."""
     found: list[Json] = []
@@ -131,7 +143,7 @@ async def walk(
         found += page
         if (url := find_next(response)) is None:
             return found
-        assert len(page) == query["limit"], "a page that is not the last is full"
+        assert is_full(page, query["limit"], page_bytes), "a page that is not the last is full"
         assert pages < 50
         if interlude:
             await interlude()
@@ -206,6 +218,63 @@ async def test_any_list_is_what_a_plain_model_says(
     found = await walk(client, tasks_url, query)
 
     assert found == sort_tasks(list(filter_tasks(stored, query)), query["sort"])
+
+
+@given(tasks=TASKS, clocks=CLOCKS, query=QUERIES, page_bytes=st.integers(LONGEST + 1, 3 * LONGEST))
+@thoroughly
+async def test_any_list_whose_pages_are_cut_is_what_a_plain_model_says(
+    client: httpx2.AsyncClient,
+    database_url: str,
+    tasks: list[Json],
+    clocks: list[str],
+    query: Json,
+    page_bytes: int,
+) -> None:
+    """Where the texts of a page would be too long, it has fewer tasks, at least one, and `Link` leads to the rest."""
+    tasks_url = f"/api/{uuid4()}/tasks"
+    stored = await fill(client, tasks_url, database_url, tasks, clocks)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("todo.database.store.PAGE_BYTES", page_bytes)
+        found = await walk(client, tasks_url, query, page_bytes=page_bytes)
+
+    assert found == sort_tasks(list(filter_tasks(stored, query)), query["sort"])
+
+
+LARGE = """
+    INSERT INTO tasks (user_id, id, title, description, completed, tags)
+    SELECT %s, gen_random_uuid(), repeat(%s, 255), repeat(%s, 8192), false, array_fill(repeat(%s, 50), ARRAY[20])
+    FROM generate_series(1, %s)
+"""
+
+
+# What takes the most bytes in the database, and the most in JSON for each of them.
+@pytest.mark.parametrize("character", ["\U0001f600", "\x7f", "\x02"])
+async def test_page_of_the_largest_tasks_is_bounded(
+    client: httpx2.AsyncClient, database_url: str, tasks_url: str, owner: Owner, character: str
+) -> None:
+    """Its texts have less than PAGE_BYTES, its JSON is as docs/api.md says, and following `Link` finds every task."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(LARGE, (owner, *[character] * 3, 150))
+    found: set[str] = set()
+    url: str | None = tasks_url
+
+    while url:
+        response = await client.get(url)
+        page = response.json()
+        assert 0 < sum(map(count_bytes, page)) < PAGE_BYTES
+        assert len(response.content) < 8 * 1024 * 1024
+        assert found.isdisjoint(task["id"] for task in page)
+        found |= {task["id"] for task in page}
+        url = find_next(response)
+
+    assert len(found) == 150
+
+
+@pytest.mark.parametrize(("limit", "is_bounded"), [(26, True), (27, False)])
+def test_page_that_cannot_be_too_long_is_not_measured(limit: int, *, is_bounded: bool) -> None:
+    """So many of the largest tasks, and the one that says that there is more, have less than PAGE_BYTES."""
+    assert ((limit + 1) * TASK_BYTES < PAGE_BYTES) is is_bounded
 
 
 @given(tasks=TASKS, clocks=CLOCKS, query=QUERIES, interludes=INTERLUDES)

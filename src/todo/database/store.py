@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     Integer,
     Row,
+    Select,
     Text,
     and_,
     any_,
@@ -45,6 +46,8 @@ from uuid_utils.compat import uuid7
 from todo.database.engine import Database, Rows
 from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
 from todo.models import (
+    PAGE_BYTES,
+    TASK_BYTES,
     IdempotencyKey,
     Owner,
     Position,
@@ -197,6 +200,10 @@ class _ListShape(NamedTuple):
     sort: Sort
     filters: frozenset[str]
     start: _Start
+    is_cut: bool  # where the texts of so many tasks may have more than PAGE_BYTES
+
+
+_Ordering = Callable[[ColumnElement[Any], ColumnElement[Any]], list[ColumnElement[Any]]]  # by a key, then by the id
 
 
 @lru_cache(LIST_STATEMENTS)
@@ -215,9 +222,33 @@ def _list(shape: _ListShape) -> Executable:
         conditions.append(or_(is_after, key.is_(None)) if column.nullable else is_after)
     elif shape.start == "null":
         conditions.append(and_(key.is_(None), is_past(id_, after_id)))
+
     # Nulls are said to be last only where there are any: the index of the default list is not sorted in that way.
-    ordered = turn(key).nulls_last() if column.nullable else turn(key)
-    return select(*_PUBLIC).where(*conditions).order_by(ordered, turn(id_)).limit(bindparam("limit", type_=Integer))
+    def order(key: ColumnElement[Any], id_: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+        return [turn(key).nulls_last() if column.nullable else turn(key), turn(id_)]
+
+    page = select(*_PUBLIC).where(*conditions).order_by(*order(key, id_)).limit(bindparam("limit", type_=Integer))
+    return _cut(page.add_columns(key.label("sort_key")), order) if shape.is_cut else page
+
+
+def _cut(page: Select[Any], order: _Ordering) -> Executable:
+    """Leave out what comes after the first task with which the texts of a page have PAGE_BYTES.
+
+    The lengths are added up over the rows that the limit has chosen, without reading a description.
+    """
+    row = page.subquery("limited").c
+    length = (
+        func.octet_length(row.title)
+        + func.coalesce(func.octet_length(row.description), 0)
+        + func.octet_length(func.array_to_string(row.tags, ""))
+    )
+    total = func.sum(length).over(order_by=order(row.sort_key, row.id), rows=(None, 0))
+    measured = select(*row, length.label("length"), total.label("total")).subquery("measured").c
+    return (
+        select(*(measured[column.name] for column in _PUBLIC), measured.total)
+        .where(measured.total - measured.length < bindparam("page_bytes", type_=Integer))
+        .order_by(*order(measured.sort_key, measured.id))
+    )
 
 
 _Run = Callable[[Executable, Mapping[str, object]], Awaitable[Rows]]
@@ -269,15 +300,22 @@ class TaskStore:
         return _read(await self._one(self._database.read, _GET, task_id))
 
     async def page(self, query: TaskQuery, after: Position | None = None) -> Page:
-        """Read the tasks that a query asks for, after a position, at most its limit of them."""
+        """Read the tasks that a query asks for, after a position.
+
+        They are at most its limit, and where their texts would have PAGE_BYTES, fewer.
+        """
         filters = query.model_dump(include=set(_FILTERS), exclude_defaults=True)
         parameters = {"owner": self.owner, "limit": query.limit + 1, **filters}  # one more: is there a next page?
         if after:
             parameters |= {"after_value": after.value, "after_id": after.id}
         start: _Start = "first" if not after else "null" if after.value is None else "value"
-        rows = await self._database.read(_list(_ListShape(query.sort, frozenset(filters), start)), parameters)
-        tasks = [_read(row) for row in rows[: query.limit]]
-        has_next = len(rows) > query.limit
+        is_cut = (query.limit + 1) * TASK_BYTES >= PAGE_BYTES
+        if is_cut:
+            parameters |= {"page_bytes": PAGE_BYTES}
+        rows = await self._database.read(_list(_ListShape(query.sort, frozenset(filters), start, is_cut)), parameters)
+        # The last row only says that there is more where it is one too many, or the one that would be too long.
+        has_next = len(rows) > query.limit or (is_cut and bool(rows) and rows[-1].total >= PAGE_BYTES)
+        tasks = [_read(row) for row in (rows[:-1] if has_next else rows)]
         return Page(tasks, Position(getattr(tasks[-1], query.sort_key), tasks[-1].id) if has_next else None)
 
     async def edit(self, task_id: UUID, changes: TaskUpdate, versions: Versions | None = None) -> TaskPublic:
