@@ -34,7 +34,7 @@ FILL = """
 STATISTICS = ["fresh", "stale", "absent"]  # stale ones know another user alone: tasks were added faster than it looked
 MODES = ["force_custom_plan", "force_generic_plan"]  # PostgreSQL chooses between them once a statement is prepared
 JOINS = {"Nested Loop", "Hash Join", "Merge Join"}
-CONDITIONS = ("Index Cond", "Recheck Cond", "Join Filter", "Hash Cond", "Merge Cond")
+CONDITIONS = ("Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond")  # a filter comes after the work
 
 
 class Sent(NamedTuple):
