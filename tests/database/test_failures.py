@@ -26,17 +26,31 @@ PROXY = "connection failed: connection to server at "
         ("ERROR:  Control plane request failed", Retry.PATIENTLY, DatabaseUnavailable),
         ("ERROR:  Couldn't connect to compute node", Retry.PATIENTLY, DatabaseUnavailable),
         ("ERROR:  Too many database connection attempts are currently ongoing", Retry.PATIENTLY, DatabaseUnavailable),
+        ("could not translate host name: Name or service not known", Retry.BRIEFLY, DatabaseUnavailable),
+        ("failed to resolve host 'db.invalid': No address associated", Retry.BRIEFLY, DatabaseUnavailable),
         ("connection timeout expired", Retry.PATIENTLY, DatabaseUnavailable),
         ("SSL error: unexpected eof while reading", Retry.PATIENTLY, DatabaseUnavailable),
         ("server closed the connection unexpectedly", Retry.PATIENTLY, DatabaseUnavailable),
         ("FATAL:  remaining connection slots are reserved for roles", Retry.NEVER, DatabaseUnavailable),
         ("FATAL:  sorry, too many clients already", Retry.NEVER, DatabaseUnavailable),
         ("FATAL:  no more connections allowed (max_client_conn)", Retry.NEVER, DatabaseUnavailable),
+        ('FATAL:  too many connections for role "x"', Retry.NEVER, DatabaseUnavailable),
+        ("FATAL:  query_wait_timeout", Retry.NEVER, DatabaseUnavailable),
+        ("ERROR:  Your request exceeds the rate limit", Retry.NEVER, DatabaseUnavailable),
+        ("ERROR:  Connection limit exceeded for the endpoint", Retry.NEVER, DatabaseUnavailable),
         ("ERROR:  The endpoint is disabled. Enable it and try again.", Retry.NEVER, DatabaseMisconfigured),
         ("ERROR:  The requested endpoint cannot be found", Retry.NEVER, DatabaseMisconfigured),
+        ("ERROR:  Endpoint ID is not specified. Either upgrade libpq", Retry.NEVER, DatabaseMisconfigured),
+        ("ERROR:  endpoint ID is not specified", Retry.NEVER, DatabaseMisconfigured),
         ("ERROR:  Your account or project has exceeded the compute time quota.", Retry.NEVER, DatabaseMisconfigured),
         ("FATAL:  password authentication failed for user 'x'", Retry.NEVER, DatabaseMisconfigured),
         ("ERROR:  This IP address is not allowed to connect", Retry.NEVER, DatabaseMisconfigured),
+        ("fe_sendauth: no password supplied", Retry.NEVER, DatabaseMisconfigured),
+        ('FATAL:  no pg_hba.conf entry for host "192.0.2.1"', Retry.NEVER, DatabaseMisconfigured),
+        ('FATAL:  permission denied for database "x"', Retry.NEVER, DatabaseMisconfigured),
+        ("FATAL:  no such user: x", Retry.NEVER, DatabaseMisconfigured),
+        ("FATAL:  no such database: x", Retry.NEVER, DatabaseMisconfigured),
+        ("FATAL:  SSL required", Retry.NEVER, DatabaseMisconfigured),
         ('FATAL:  database "x" does not exist', Retry.NEVER, DatabaseMisconfigured),
         ("server does not support SSL, but SSL was required", Retry.NEVER, DatabaseMisconfigured),
         ("SSL error: certificate verify failed", Retry.NEVER, DatabaseMisconfigured),
@@ -59,6 +73,9 @@ def test_what_fails_while_connecting_was_never_sent(words: str, retry: Retry, er
     [
         'invalid port number: "99999"',
         'definition of service "x" not found',
+        'service file "x" not found',
+        'syntax error in service file "x", line 1',
+        "could not match 2 port numbers to 1 hosts",
         'could not parse network address "x": Name or service not known',
         'weak sslmode "require" may not be used with sslrootcert=system (use "verify-full")',
     ],
@@ -89,6 +106,8 @@ def test_what_libpq_refuses_by_itself_is_final(words: str) -> None:
         ("23514", "violates check constraint", Retry.NEVER, None),
         ("42601", "syntax error", Retry.NEVER, None),
         ("0A000", "cannot do that", Retry.NEVER, None),
+        ("23514", "violates check constraint of a cached plan", Retry.NEVER, None),
+        ("42883", "could not open: No such file or directory", Retry.NEVER, None),
         (None, "cannot adapt type", Retry.NEVER, None),
     ],
 )
@@ -128,3 +147,10 @@ def test_what_was_on_a_lost_connection_may_have_happened(sqlstate: str | None, w
     """A read may run again; a write must not."""
     assert judge(Phase.READING, sqlstate, words, is_lost=True) == (Retry.ONCE, DatabaseUnavailable)
     assert judge(Phase.WRITING, sqlstate, words, is_lost=True) == (Retry.NEVER, OutcomeUnknown)
+
+
+@pytest.mark.parametrize("sqlstate", ["08000", "08006", "57P01", "57P03", "58000", "58030", "25P03"])
+def test_state_of_a_lost_connection_is_enough(sqlstate: str) -> None:
+    """Whether the connection is known to be gone already, or not yet."""
+    assert judge(Phase.READING, sqlstate, "", is_lost=False) == (Retry.ONCE, DatabaseUnavailable)
+    assert judge(Phase.WRITING, sqlstate, "", is_lost=False) == (Retry.NEVER, OutcomeUnknown)

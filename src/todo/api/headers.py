@@ -13,7 +13,7 @@ from todo.models import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, TaskPublic, Vers
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'
 _TAGS = re.compile(rf"[\t ,]*+{_TAG}(?:[\t ]*+,[\t ,]*+{_TAG})*+[\t ,]*+")
 # One that was given out here: a version, which fits into 64 bits, written in the one way.
-_OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{0,17})"', re.ASCII)
+_OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{,17})"')
 # A string of RFC 9651, section 3.3.3, or its content alone.
 _KEY = re.compile(
     rf"(?P<bare>[!#-~][!-~]{{,{IDEMPOTENCY_KEY_LENGTH - 1}}})"

@@ -1,0 +1,201 @@
+"""What the headers of a request are read as: conditions (RFC 9110), and the key of a creation (RFC 9651)."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI, Request
+
+from todo.api.headers import (
+    PATTERNS,
+    IfMatch,
+    IfNoneMatch,
+    Key,
+    make_etag,
+    read_idempotency_key,
+    read_if_match,
+    read_if_none_match,
+)
+from todo.errors import InvalidHeader
+from todo.models import TaskPublic
+
+LONGEST = "9" * 18
+
+# What a condition says, and which versions of ours it names strongly and weakly.
+CONDITIONS: list[tuple[str, set[int], set[int]]] = [
+    ('"1"', {1}, set()),
+    ('"0123"', set(), set()),
+    ('"1234567890"', {1234567890}, set()),
+    ('W/"1"', set(), {1}),
+    ('"1", "2"', {1, 2}, set()),
+    ('"1","2"', {1, 2}, set()),
+    ('"1"\t,\t "2"', {1, 2}, set()),
+    ('"1" ,, \t,"2"', {1, 2}, set()),
+    (', \t"1"', {1}, set()),
+    ('"1" ,\t,', {1}, set()),
+    ('\t "1" \t', {1}, set()),
+    ('W/"1", "2", W/"3"', {2}, {1, 3}),
+    ('"1", W/"x", "y", "3"', {1, 3}, set()),
+    ('""', set(), set()),
+    ('"0"', set(), set()),
+    ('"+1"', set(), set()),
+    ('"1x"', set(), set()),
+    ('"x1"', set(), set()),
+    ('"1,2"', set(), set()),
+    (f'"{LONGEST}"', {int(LONGEST)}, set()),
+    (f'"{LONGEST}0"', set(), set()),
+    ('"!", "#", "~", "W/", "\\"', set(), set()),
+    ('"\x80\u00e9\xff"', set(), set()),
+    ('"x",' * 5000 + '"1"', {1}, set()),
+]
+MALFORMED_CONDITIONS = [
+    *("", " ", ",", "1", '"', '"1', '1"', "'1'", '"1" "2"', '"1""2"', '"1"x"2"', '"1";', '"1", 2', '"1", "2'),
+    *('w/"1"', 'W"1"', "W/1", '/"1"', 'W/ "1"', '"a b"', '"\t"', '"\x7f"', '"\x1f"'),
+    *("**", "*, *", '*, "1"', '"1", *', "x*", '\x0b"1"', '"1"\x0c', '"x",' * 5000 + '"'),
+]
+KEYS = [
+    *(("a", "a"), ("!", "!"), ("#", "#"), ("~", "~"), ('a"b', 'a"b'), ("\\", "\\"), ("a\\b", "a\\b"), ("a,b", "a,b")),
+    *(("k" * 255, "k" * 255), (" \ta\t ", "a"), ("'a'", "'a'")),
+    *(('"a"', "a"), ('"!"', "!"), ('"#"', "#"), ('"["', "["), ('"]"', "]"), ('"~"', "~"), ('"\'"', "'")),
+    *(('"\\""', '"'), ('"\\\\"', "\\"), ('"\\\\\\""', '\\"'), ('"a\\"b\\\\c"', 'a"b\\c'), ('"\\\\a"', "\\a")),
+    *((f'"{"k" * 255}"', "k" * 255), (f'"{255 * chr(92) * 2}"', "\\" * 255)),
+]
+MALFORMED_KEYS = [
+    *(
+        "",
+        " ",
+        "a b",
+        "a\tb",
+        '" "',
+        '"a, b"',
+        "\x7f",
+        "a\x7f",
+        "\x1f",
+        "\u00e9",
+        "a\u00e9",
+        "k" * 256,
+        "\x0ba",
+        "a\x0c",
+        "a\xa0",
+    ),
+    *(
+        '""',
+        '"',
+        '"a',
+        '"a"b',
+        '"a""',
+        '"\\"',
+        '"\\a"',
+        '"a\\"',
+        '"\x7f"',
+        '"\x1f"',
+        '"\t"',
+        '"\u00e9"',
+        f'"{"k" * 256}"',
+    ),
+]
+
+
+def request(name: str, *values: str) -> Request:
+    """A request with these lines of a header."""
+    return Request({"type": "http", "headers": [(name.lower().encode(), value.encode("latin-1")) for value in values]})
+
+
+@pytest.mark.parametrize(("value", "strong", "weak"), CONDITIONS)
+def test_condition_names_versions(value: str, strong: set[int], weak: set[int]) -> None:
+    """A tag that was never given out names none; a weak one is no match for a write, and as good for a read."""
+    assert read_if_match(request("If-Match", value)) == frozenset(strong)
+    assert read_if_none_match(request("If-None-Match", value)) == frozenset(strong | weak)
+
+
+def test_tag_of_a_task_is_its_version() -> None:
+    """And is read as that when it comes back."""
+    members = {"id": UUID(int=0), "user_id": "alice", "title": "A task", "completed": False, "tags": [], "version": 17}
+    absent = dict.fromkeys(["description", "completed_at", "due_at", "priority", "order"])
+    now = datetime.now(UTC)
+    task = TaskPublic.model_validate({**members, **absent, "created_at": now, "updated_at": now})
+
+    assert make_etag(task) == '"17"'
+    assert read_if_match(request("If-Match", make_etag(task))) == frozenset({17})
+
+
+def test_condition_may_be_any_or_none() -> None:
+    """Without a header a write is unconditional, and a read finds nothing that the client has already."""
+    assert read_if_match(request("If-Match")) is None
+    assert read_if_match(request("If-Match", " *\t")) is None
+    assert read_if_none_match(request("If-None-Match")) == frozenset()
+    assert read_if_none_match(request("If-None-Match", " *\t")) is None
+
+
+def test_lines_of_a_condition_are_one_list() -> None:
+    """As RFC 9110 says of a list."""
+    assert read_if_match(request("If-Match", '"1"', '"2"')) == frozenset({1, 2})
+    assert read_if_none_match(request("If-None-Match", '"1"', 'W/"2"')) == frozenset({1, 2})
+    with pytest.raises(InvalidHeader):
+        read_if_match(request("If-Match", "*", "*"))
+
+
+@pytest.mark.parametrize("value", MALFORMED_CONDITIONS)
+@pytest.mark.parametrize(("name", "read"), [("If-Match", read_if_match), ("If-None-Match", read_if_none_match)])
+def test_malformed_condition_is_refused_by_name(name: str, read: Callable[[Request], object], value: str) -> None:
+    """Whoever misspells one does not get what an unconditional request gets."""
+    with pytest.raises(InvalidHeader) as caught:
+        read(request(name, value))
+
+    [fault] = caught.value.faults
+    assert (fault["place"], fault["name"]) == ("header", name)
+    assert fault["detail"].startswith("must be ")
+
+
+@pytest.mark.parametrize(("value", "key"), KEYS)
+def test_key_is_read_bare_or_quoted(value: str, key: str) -> None:
+    """Both are one key; in quotes, two characters are escaped."""
+    assert read_idempotency_key(request("Idempotency-Key", value)) == key
+
+
+def test_key_may_be_left_out() -> None:
+    """Then every request creates."""
+    assert read_idempotency_key(request("Idempotency-Key")) is None
+
+
+@pytest.mark.parametrize("values", [*([value] for value in MALFORMED_KEYS), ["a", "b"], ["a", "a"]])
+def test_malformed_key_is_refused_by_name(values: list[str]) -> None:
+    """Two of them as well: nobody can tell which is meant."""
+    with pytest.raises(InvalidHeader) as caught:
+        read_idempotency_key(request("Idempotency-Key", *values))
+
+    [fault] = caught.value.faults
+    assert (fault["place"], fault["name"]) == ("header", "Idempotency-Key")
+    assert fault["detail"].startswith("must be 1 to 255 ")
+
+
+def test_published_patterns_say_what_is_read() -> None:
+    """To the letter, but for bytes that are no text; any tag and no other character may be between the quotes."""
+    conditions = [value for value, _, _ in CONDITIONS] + ["*"]
+    keys = [value for value, _ in KEYS]
+    for name, right, wrong in [
+        ("If-Match", conditions, MALFORMED_CONDITIONS),
+        ("If-None-Match", conditions, MALFORMED_CONDITIONS),
+        ("Idempotency-Key", keys, MALFORMED_KEYS),
+    ]:
+        pattern = PATTERNS[name]
+        assert not re.search(r"\*\+|\?P|\\x", pattern), "what JavaScript cannot read"
+        matched = [value for value in right + wrong if re.search(pattern, value.strip("\t "))]
+        assert matched == [value for value in right if value.isascii()]
+
+
+def test_headers_are_published_with_their_patterns() -> None:
+    """As optional strings, each with a word on what it does."""
+    app = FastAPI()
+
+    @app.get("/")
+    def _(if_match: IfMatch, if_none_match: IfNoneMatch, key: Key) -> None: ...
+
+    published = app.openapi()["paths"]["/"]["get"]["parameters"]
+
+    assert {each["name"]: each["schema"].get("pattern") for each in published} == PATTERNS
+    for each in published:
+        assert (each["in"], each["required"], each["schema"]["type"]) == ("header", False, "string")
+        assert each["description"]
