@@ -1,7 +1,7 @@
 # Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz bench soak fix migrate lock clean
+.PHONY: help run dev test check fuzz bench mutants soak fix migrate lock clean
 
 # A new database is made for the tests unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -38,6 +38,9 @@ fuzz: $(VENV)/dev ## Put many more generated requests to the service than the te
 
 bench: $(VENV)/dev ## Measure what docs/decisions.md quotes (minutes)
 	@$(BIN)/python bench/indexes.py
+
+mutants: $(VENV)/dev ## Change the code in one place at a time, and see that a test notices (long; MODULES=todo.api.cursors)
+	@$(BIN)/python -m tests.mutants.run $(MODULES)
 
 soak: $(VENV)/dev ## Break the service under load for ten minutes, and count what is lost (SOAK_ARGS, see bench/soak)
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
