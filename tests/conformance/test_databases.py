@@ -97,6 +97,7 @@ def test_six_operations_through_an_old_pooler(server: TlsServer) -> None:
         serve_six_operations("old", {"DATABASE_URL": url, "TODO_PREPARED_STATEMENTS": "off"})
 
 
+@pytest.mark.timeout(320)
 def test_api_suite_passes_through_a_pooler(neon_url: str) -> None:
     """All of it, unchanged and with prepared statements."""
     result = subprocess.run(
@@ -105,7 +106,7 @@ def test_api_suite_passes_through_a_pooler(neon_url: str) -> None:
         env={**os.environ, "TODO_TEST_DATABASE_URL": neon_url},
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=300,
         check=False,
     )
 

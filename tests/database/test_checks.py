@@ -232,7 +232,7 @@ def test_timeouts_of_the_role_are_told(url: URL, connection: psycopg.Connection,
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("default_transaction_read_only", "on"), ("synchronous_commit", "off"), ("search_path", "nowhere")],
+    [("default_transaction_read_only", "on"), ("synchronous_commit", "off")],
 )
 def test_default_that_breaks_a_promise_is_wrong(
     url: URL, connection: psycopg.Connection, role: sql.Identifier, name: str, value: str

@@ -45,7 +45,7 @@ def role(connection: psycopg.Connection) -> Iterator[sql.Identifier]:
     role = sql.Identifier(f"test_{uuid4().hex}")
     connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, PASSWORD))
     connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}").format(role))
-    connection.execute(sql.SQL("GRANT SELECT ON alembic_version TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
     yield role
     connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
     connection.execute(sql.SQL("DROP ROLE {}").format(role))

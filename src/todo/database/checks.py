@@ -44,7 +44,7 @@ _READ_TIMEOUTS = text(
 )
 _READ_SESSION = text(
     "SELECT current_setting('default_transaction_isolation'), current_setting('synchronous_commit'),"
-    " current_setting('transaction_read_only')::boolean, current_schemas(false) <> '{}'"
+    " current_setting('transaction_read_only')::boolean"
 )
 _READ_CTYPE = text(
     "SELECT lower(E'\\u00C9') = E'\\u00E9', datctype FROM pg_database WHERE datname = current_database()"
@@ -194,15 +194,13 @@ def _check_timeouts(connection: Connection) -> Finding:
 
 def _check_session(connection: Connection) -> Finding:
     """Look at those of a session's defaults that matter, and that no connection can ask a pooler for."""
-    isolation, commits, is_read_only, has_schema = connection.execute(_READ_SESSION).one()
+    isolation, commits, is_read_only = connection.execute(_READ_SESSION).one()
     found = f"{isolation}, synchronous_commit {commits}"
     if is_read_only:
         found += "; it takes no writes: use the primary, or ALTER ROLE … RESET default_transaction_read_only"
     if commits == "off":
         found += "; a crash may lose what was acknowledged: ALTER ROLE … RESET synchronous_commit"
-    if not has_schema:
-        found += "; its search_path leads to no schema: ALTER ROLE … RESET search_path"
-    is_right = has_schema and commits != "off" and not is_read_only
+    is_right = commits != "off" and not is_read_only
     advice = (
         "simultaneous changes of one task are tried again and again: ALTER ROLE … RESET default_transaction_isolation"
     )
