@@ -5,6 +5,7 @@ Tests share one database and are kept apart as users are: each has an owner of i
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -46,6 +47,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def anyio_backend() -> str:
     """Every asynchronous test runs on asyncio, in one loop."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupt() -> None:
+    """Ctrl-C ends what tests start, although a shell has whatever it runs in the background ignore that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
