@@ -61,9 +61,9 @@ class BackgroundHandler(logging.Handler):
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._lost = 0
+        self._is_writing = False  # whether there is a thread
         self._is_closed = False
         self._changed = threading.Condition()
-        threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Format the record here, where what it speaks of is as it was, and leave the line to the thread."""
@@ -81,6 +81,7 @@ class BackgroundHandler(logging.Handler):
             else:
                 self._waiting.append(line)
                 self._waiting_bytes += len(line)
+                self._start_thread()
                 self._changed.notify_all()
 
     def flush(self) -> None:
@@ -89,11 +90,19 @@ class BackgroundHandler(logging.Handler):
             self._changed.wait_for(lambda: not self._waiting_bytes, FLUSH_SECONDS)
 
     def close(self) -> None:
-        """End the thread, once it has written what waits."""
+        """End the thread, once it has written what waits; a later line starts another.
+
+        `logging.config.dictConfig`, which granian calls in the parent, closes the handlers that it finds in use.
+        """
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
         super().close()
+
+    def _start_thread(self) -> None:
+        if not self._is_writing:
+            self._is_writing, self._is_closed = True, False
+            threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def _write_all(self) -> None:
         while lines := self._take_lines():
@@ -109,6 +118,7 @@ class BackgroundHandler(logging.Handler):
         """Wait for lines, and take as many as may be written at once; none means the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
+            self._is_writing = bool(self._waiting)
             lines: list[bytes] = []
             size = 0
             while self._waiting and (not lines or size + len(self._waiting[0]) <= ATOMIC_BYTES):

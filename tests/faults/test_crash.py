@@ -97,6 +97,18 @@ def test_kill_loses_nothing_that_was_acknowledged(data_dir: Path, kill: Callable
     assert list(find_processes(data_dir)) == []
 
 
+def test_killed_database_is_back_by_itself_and_the_log_says_so(data_dir: Path) -> None:
+    """The service goes on, with all that was acknowledged, and its first process has a line for either moment."""
+    with running_service("--data-dir", str(data_dir)) as service:
+        created = service.client.post("/api/alice/tasks", json={"title": "Kept"}).json()
+        for pid in find_processes(data_dir):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "The embedded PostgreSQL has ended (signal 9)" in service.read_log())
+        wait_until(lambda: "The embedded PostgreSQL runs again" in service.read_log())
+
+        assert service.client.get("/api/alice/tasks").json() == [created]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_normal_stop_keeps_the_tasks_and_leaves_no_process(data_dir: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the database with the service, and the next start has what there was."""
