@@ -3,7 +3,7 @@
 Run it with `make soak`; what it takes is Linux, PostgreSQL's programs and PgBouncer, and root for the disk that is
 filled. Everything runs on this machine, listens to it alone, and ends with the run, or with Ctrl-C.
 
-    make soak SOAK_ARGS='--minutes 2 --every 10 --rate 50 --seed 7 --fault "database frozen" --output /tmp/soak'
+    make soak SOAK_ARGS='--minutes 2 --every 10 --rate 50 --seed 7 --fault "database frozen" --output soak-again'
 
 A request is sent when it is due, whether or not those before it were answered, and its latency counts from then: a
 service that stands still is not spared the requests of that time. Each answer is held against an account of what its

@@ -23,7 +23,8 @@ RETRIES_END_AFTER_SECONDS = 30
 REPEATED_SHARE = 0.25
 
 UNAVAILABLE, LATE, UNKNOWN = (503, "database-unavailable"), (504, "deadline-exceeded"), (503, "outcome-unknown")
-PROMISED_TO_READS = {UNAVAILABLE, LATE}
+OVERLOADED = (503, "overloaded")  # a long list, while others that nobody reads take the room
+PROMISED_TO_READS = {UNAVAILABLE, LATE, OVERLOADED}
 PROMISED_TO_WRITES = {UNAVAILABLE, LATE, UNKNOWN}
 NOT_CONNECTED, CUT_OFF, TIMED_OUT = "not connected", "cut off", "timed out"
 
