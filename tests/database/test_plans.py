@@ -55,6 +55,7 @@ class Planned(NamedTuple):
 @pytest.fixture(scope="session")
 async def all_sent(database: Database) -> list[Sent]:
     """Everything that the store sends about tasks."""
+    await database.ping()  # a pool looks at the schema first, and that is no statement of the store's
     return await capture(TaskStore(database, OWNER), TASK_ID)
 
 
