@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 
 from todo.database.checks import Finding, check_database
 from todo.database.schema import read_revisions
@@ -19,14 +19,6 @@ SUBJECTS = [
     *("server", "clock", "ctype", "schema", "slots"),
 ]
 ON_TASKS = ["SELECT", "INSERT", "UPDATE", "DELETE"]
-
-
-@pytest.fixture
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection of the driver's own, of the role that owns the tables."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -32,14 +32,6 @@ CLIENTS, TOGGLES = 10, 10
 
 
 @pytest.fixture
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection of the driver's own, of the role that owns the tables."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
-
-
-@pytest.fixture
 def role(connection: psycopg.Connection) -> Iterator[sql.Identifier]:
     """A new role that may serve."""
     role = sql.Identifier(f"test_{uuid4().hex}")
