@@ -92,15 +92,17 @@ def test_a_killed_postgresql_is_started_again(database: Path, caplog: pytest.Log
     """Under the same URL, with all that it had, each time; one line says that it has ended, and one that it is back."""
     with embedded_postgres(database, None, ignore) as url:
         for _ in range(2):
+            caplog.clear()
             killed = read_pid(database)
             with psycopg.connect(url):
                 kill_postmaster(database)
                 await_true(lambda: answers(url))
+            # It answers a moment before that is noticed, and a stop in that moment has nothing to tell.
+            await_true(lambda: "runs again" in caplog.text)
             assert read_pid(database) != killed
             assert count_rows(url) == 1
-    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert ["has ended (signal 9)" in line for line in lines] == [True, False] * 2
-    assert ["runs again" in line for line in lines] == [False, True] * 2
+            lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+            assert ["has ended (signal 9)" in line for line in lines] == [True, False]
     assert list_processes(database) == []
 
 
@@ -118,20 +120,30 @@ def test_a_busy_orphan_does_not_keep_the_next_from_starting(database: Path) -> N
         busy.close()
 
 
+def read_log(log: Path) -> str:
+    """What PostgreSQL has said; nothing while the log of the start before is renamed and its own is not made yet."""
+    try:
+        return log.read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def test_it_is_tried_until_it_starts(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     """As long as it takes, with one line for all the tries; why it ended is still there to be read."""
     make_database(data_dir)
     settings = data_dir / "postgres/postgresql.conf"
     working = settings.read_text()
+    log = data_dir / "postgres.log"
     with embedded_postgres(data_dir, None, ignore) as url:
         settings.write_text(f"{working}no_such_setting = 1\n")
         kill_postmaster(data_dir)
-        await_true(lambda: "FATAL" in (data_dir / "postgres.log").read_text())
-        first_try = (data_dir / "postgres.log").stat().st_mtime
-        await_true(lambda: (data_dir / "postgres.log").stat().st_mtime > first_try)
+        await_true(lambda: "no_such_setting" in read_log(log))
+        first_try = log.stat().st_mtime
+        await_true(lambda: log.stat().st_mtime > first_try)
         assert "ready to accept connections" in (data_dir / "postgres.log.1").read_text()
         settings.write_text(working)
         await_true(lambda: answers(url))
+        await_true(lambda: "runs again" in caplog.text)
     told = [record for record in caplog.records if record.name.startswith("todo.embedded")]
     assert len([record for record in told if record.levelno >= logging.WARNING]) == 2
 
