@@ -117,5 +117,5 @@ def test_only_one_function_vouches_for_an_owner() -> None:
 
     assert makers == ["api/dependencies.py"]
     source = ast.parse((SOURCE / "api/dependencies.py").read_text())
-    functions = [node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in ast.walk(source) if isinstance(node, ast.AsyncFunctionDef)]
     assert [node.name for node in functions if "Owner(" in ast.unparse(node)] == ["identify_owner"]

@@ -43,12 +43,12 @@ UserId = Annotated[
 TaskId = Annotated[UUID, Path(description="The task's id, a UUID."), BeforeValidator(_check_uuid)]
 
 
-def identify_owner(user_id: UserId) -> Owner:
+async def identify_owner(user_id: UserId) -> Owner:
     """Say whose tasks the request is about: the one function that authentication will replace."""
     return Owner(user_id)
 
 
-def open_store(request: Request, owner: Annotated[Owner, Depends(identify_owner)]) -> TaskStore:
+async def open_store(request: Request, owner: Annotated[Owner, Depends(identify_owner)]) -> TaskStore:
     """Give access to the owner's tasks, and to nobody else's."""
     return TaskStore(request.state.database, owner)
 
