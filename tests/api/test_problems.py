@@ -11,7 +11,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from tests.support import open_client
 
-from todo.api.requests import StrictRoute
+from todo.api.routes import StrictRoute
 from todo.app import create_app
 from todo.settings import Settings, read_settings
 

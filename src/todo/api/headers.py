@@ -1,11 +1,10 @@
 """What the headers of a request mean: conditions (RFC 9110, section 13), and the key of a creation."""
 
 import re
-from typing import Annotated
 
-from fastapi import Depends, Header, Request
-from pydantic import WithJsonSchema
+from fastapi import Request
 
+from todo.api.parameters import Parameter
 from todo.errors import Fault, InvalidHeader
 from todo.models import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, TaskPublic, Versions
 
@@ -28,26 +27,14 @@ PATTERNS = {
 PATTERNS["If-None-Match"] = PATTERNS["If-Match"]
 
 
-def _publish(pattern: str) -> WithJsonSchema:
-    # For the schema alone: what FastAPI refuses is a 422, and a malformed header is a 400.
-    return WithJsonSchema({"type": "string", "pattern": pattern})
+def _describe(name: str, description: str) -> Parameter:
+    schema = {"type": "string", "pattern": PATTERNS[name], "title": name}
+    return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
 
 
-_IfMatch = Annotated[
-    str | None,
-    _publish(PATTERNS["If-Match"]),
-    Header(alias="If-Match", description="Only if the task has one of these entity tags; `*`: any."),
-]
-_IfNoneMatch = Annotated[
-    str | None,
-    _publish(PATTERNS["If-None-Match"]),
-    Header(alias="If-None-Match", description="Only if the task has none of these entity tags."),
-]
-_IdempotencyKey = Annotated[
-    str | None,
-    _publish(PATTERNS["Idempotency-Key"]),
-    Header(alias="Idempotency-Key", description="Sent again with the same body, it answers with the same task."),
-]
+IF_MATCH = _describe("If-Match", "Only if the task has one of these entity tags; `*`: any.")
+IF_NONE_MATCH = _describe("If-None-Match", "Only if the task has none of these entity tags.")
+IDEMPOTENCY_KEY = _describe("Idempotency-Key", "Sent again with the same body, it answers with the same task.")
 
 
 def make_etag(task: TaskPublic) -> str:
@@ -55,7 +42,7 @@ def make_etag(task: TaskPublic) -> str:
     return f'"{task.version}"'
 
 
-def read_if_match(request: Request, _: _IfMatch = None) -> Versions | None:
+def read_if_match(request: Request) -> Versions | None:
     """Return the versions of which the task must have one; None means any. A weak tag matches nothing."""
     header = _read(request, "If-Match")
     if header in (None, "*"):
@@ -63,7 +50,7 @@ def read_if_match(request: Request, _: _IfMatch = None) -> Versions | None:
     return frozenset(int(version) for weak, version in _OUR_TAG.findall(header) if not weak)
 
 
-def read_if_none_match(request: Request, _: _IfNoneMatch = None) -> Versions | None:
+def read_if_none_match(request: Request) -> Versions | None:
     """Return the versions that the client has already; None means any. A weak tag matches as a strong one does."""
     header = _read(request, "If-None-Match")
     if header == "*":
@@ -71,7 +58,7 @@ def read_if_none_match(request: Request, _: _IfNoneMatch = None) -> Versions | N
     return frozenset(int(version) for _, version in _OUR_TAG.findall(header or ""))
 
 
-def read_idempotency_key(request: Request, _: _IdempotencyKey = None) -> IdempotencyKey | None:
+def read_idempotency_key(request: Request) -> IdempotencyKey | None:
     """Return the key, bare or quoted: `a` and `"a"` are one."""
     values = request.headers.getlist("Idempotency-Key")
     if not values:
@@ -80,11 +67,6 @@ def read_idempotency_key(request: Request, _: _IdempotencyKey = None) -> Idempot
     if not match:
         raise _make_fault("Idempotency-Key", "must be 1 to 255 visible ASCII characters, bare or quoted")
     return IdempotencyKey(match["bare"] or re.sub(r"\\(.)", r"\1", match["quoted"]))
-
-
-IfMatch = Annotated[Versions | None, Depends(read_if_match)]
-IfNoneMatch = Annotated[Versions | None, Depends(read_if_none_match)]
-Key = Annotated[IdempotencyKey | None, Depends(read_idempotency_key)]
 
 
 def _read(request: Request, name: str) -> str | None:

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from todo.api.problems import document
-from todo.api.requests import StrictRoute
+from todo.api.routes import StrictRoute
 from todo.database.engine import Database
 
 router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute, responses=document(422, 500))

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
+from todo.api.bodies import accepted_media_types
+from todo.api.faults import cut_name, make_pointer, name_faults
 from todo.api.methods import AllowedMethods
-from todo.api.requests import accepted_media_types, cut_name, make_pointer, name_faults
 from todo.errors import (
     Fault,
     MalformedRequest,

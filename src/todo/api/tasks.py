@@ -8,9 +8,18 @@ from pydantic import BaseModel, TypeAdapter
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import TaskId, Tasks
-from todo.api.headers import IfMatch, IfNoneMatch, Key, make_etag
+from todo.api.headers import (
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    make_etag,
+    read_idempotency_key,
+    read_if_match,
+    read_if_none_match,
+)
+from todo.api.parameters import describe_parameters, describe_query, read_query
 from todo.api.problems import document
-from todo.api.requests import StrictRoute
+from todo.api.routes import StrictRoute
 from todo.errors import Fault, InvalidInput
 from todo.models import Owner, Status, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TasksCompletion, TaskUpdate
 
@@ -35,6 +44,12 @@ CREATED: Responses = {
 }
 LISTED: Responses = {200: _describe_headers(Link='The next page, with `rel="next"`, if there is one.')}
 NOT_MODIFIED: Responses = {304: {"description": "The client has it as it is."}}
+# What the operations have in common that change one task: for their routes.
+CONDITIONAL_CHANGE: dict[str, Any] = {
+    "response_model": TaskPublic,
+    "responses": document(408, 412, 413, 415),
+    "openapi_extra": describe_parameters(IF_MATCH),
+}
 FLIP = TaskCompletion()
 _task_list = TypeAdapter(list[TaskPublic])
 
@@ -54,9 +69,16 @@ class Deleted(BaseModel):
     deleted: int
 
 
-@router.post("", status_code=201, response_model=TaskPublic, responses=CREATED | document(408, 413, 415))
-async def create_task(request: Request, tasks: Tasks, key: Key, task: TaskCreate) -> Response:
+@router.post(
+    "",
+    status_code=201,
+    response_model=TaskPublic,
+    responses=CREATED | document(408, 413, 415),
+    openapi_extra=describe_parameters(IDEMPOTENCY_KEY),
+)
+async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Response:
     """Create a task; under an `Idempotency-Key`, once, however often it is asked for."""
+    key = read_idempotency_key(request)
     _refuse_other_user(request, task.user_id)
     created, is_replayed = (await tasks.add(task), False) if key is None else await tasks.add_once(task, key)
     response = _answer(request, created, status=201)
@@ -66,9 +88,15 @@ async def create_task(request: Request, tasks: Tasks, key: Key, task: TaskCreate
     return response
 
 
-@router.get("", response_model=list[TaskPublic], responses=LISTED)
-async def list_tasks(request: Request, tasks: Tasks, query: Annotated[TaskQuery, Query()]) -> Response:
+@router.get(
+    "",
+    response_model=list[TaskPublic],
+    responses=LISTED,
+    openapi_extra=describe_parameters(*describe_query(TaskQuery)),
+)
+async def list_tasks(request: Request, tasks: Tasks) -> Response:
     """List the user's tasks, the newest first unless asked otherwise; `Link` leads to the next page."""
+    query = read_query(request, TaskQuery)
     after = None if query.cursor is None else read_cursor(tasks.owner, query, query.cursor)
     page = await tasks.page(query, after)
     for task in page.tasks:
@@ -91,44 +119,44 @@ async def delete_tasks(tasks: Tasks, status: StatusChoice) -> Deleted:
     return Deleted(deleted=await tasks.remove_all(status))
 
 
-@router.get("/{task_id}", response_model=TaskPublic, responses=NOT_MODIFIED)
-async def get_task(request: Request, tasks: Tasks, task_id: TaskId, known: IfNoneMatch) -> Response:
+@router.get(
+    "/{task_id}",
+    response_model=TaskPublic,
+    responses=NOT_MODIFIED,
+    openapi_extra=describe_parameters(IF_NONE_MATCH),
+)
+async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
     """Read one task, unless the client has it as it is."""
+    known = read_if_none_match(request)
     task = await tasks.get(task_id)
     if known is None or task.version in known:
         return Response(status_code=304, headers={"ETag": make_etag(task)})
     return _answer(request, task)
 
 
-@router.put("/{task_id}", operation_id="put_task", response_model=TaskPublic, responses=document(408, 412, 413, 415))
-@router.patch("/{task_id}", response_model=TaskPublic, responses=document(408, 412, 413, 415))
-async def update_task(
-    request: Request, tasks: Tasks, task_id: TaskId, versions: IfMatch, changes: TaskUpdate
-) -> Response:
+@router.put("/{task_id}", operation_id="put_task", **CONDITIONAL_CHANGE)
+@router.patch("/{task_id}", **CONDITIONAL_CHANGE)
+async def update_task(request: Request, tasks: Tasks, task_id: TaskId, changes: TaskUpdate) -> Response:
     """Change the members given; those left out keep their value, with PUT as well."""
+    versions = read_if_match(request)
     _refuse_other_user(request, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes, versions))
 
 
-@router.patch("/{task_id}/complete", response_model=TaskPublic, responses=document(408, 412, 413, 415))
-async def complete_task(
-    request: Request,
-    tasks: Tasks,
-    task_id: TaskId,
-    versions: IfMatch,
-    completion: TaskCompletion = FLIP,
-) -> Response:
+@router.patch("/{task_id}/complete", **CONDITIONAL_CHANGE)
+async def complete_task(request: Request, tasks: Tasks, task_id: TaskId, completion: TaskCompletion = FLIP) -> Response:
     """Flip `completed`, or set it where the body says to what."""
+    versions = read_if_match(request)
     _refuse_other_user(request, completion.user_id)
     if "completed" not in completion.model_fields_set:
         return _answer(request, await tasks.toggle(task_id, versions))
     return _answer(request, await tasks.set_completed(task_id, versions, completed=completion.completed))
 
 
-@router.delete("/{task_id}", status_code=204, responses=document(412))
-async def delete_task(tasks: Tasks, task_id: TaskId, versions: IfMatch) -> Response:
+@router.delete("/{task_id}", status_code=204, responses=document(412), openapi_extra=describe_parameters(IF_MATCH))
+async def delete_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
     """Delete a task for good."""
-    await tasks.remove(task_id, versions)
+    await tasks.remove(task_id, read_if_match(request))
     return Response(status_code=204)
 
 

@@ -1,0 +1,83 @@
+"""The query of a request: what clients are told of it, which parameters are let through, and how it is read.
+
+FastAPI describes and reads each parameter by itself, which costs a list of tasks more than the database does, and it
+lets unknown and repeated ones through. A query that is a model is described and read here, in one step each.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar, get_origin
+from urllib.parse import unquote_to_bytes
+
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from pydantic import BaseModel, ValidationError
+
+from todo.api.faults import cut_name, name_faults
+from todo.errors import Fault, InvalidInput, MalformedRequest
+
+Query = TypeVar("Query", bound=BaseModel)
+
+Parameter: TypeAlias = dict[str, Any]  # a Parameter Object of OpenAPI
+
+
+def describe_parameters(*parameters: Parameter) -> dict[str, Any]:
+    """Declare, for a route's `openapi_extra`, parameters that the handler reads by itself."""
+    return {"parameters": list(parameters)}
+
+
+def describe_query(model: type[BaseModel]) -> Iterator[Parameter]:
+    """Yield the parameters that a query of this model may have."""
+    schema = model.model_json_schema()
+    for name, member in schema["properties"].items():
+        described = {"description": member["description"]} if "description" in member else {}
+        required = name in schema.get("required", ())
+        yield {"name": name, "in": "query", "required": required, "schema": member, **described}
+
+
+def find_parameters(dependant: Dependant, openapi_extra: Mapping[str, Any]) -> dict[str, bool]:
+    """Return the name of every query parameter that a route knows, and whether it may be repeated."""
+    read_by_fastapi = {field.alias: get_origin(field.field_info.annotation) is list for field in dependant.query_params}
+    described = [parameter for parameter in openapi_extra.get("parameters", ()) if parameter["in"] == "query"]
+    return read_by_fastapi | {parameter["name"]: parameter["schema"].get("type") == "array" for parameter in described}
+
+
+def check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
+    """Raise InvalidInput where the query has a parameter that is not known, or is repeated and may not be."""
+    query: bytes = request.scope["query_string"]
+    if not query:
+        return
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise MalformedRequest("The query is not text in UTF-8.") from None
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in repeatable:
+            raise _make_fault(name, "is not known here")
+        if name in seen and not repeatable[name]:
+            raise _make_fault(name, "must not be repeated")
+        seen.add(name)
+
+
+def read_query(request: Request, model: type[Query]) -> Query:
+    """Read the query, whose parameters are known; raise InvalidInput where their values are not as the model wants."""
+    given = request.query_params
+    values = {name: given.getlist(name) if _is_list(model, name) else given[name] for name in given}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        named = (_name_fault(str(fault["loc"][0]), fault["msg"]) for fault in faults)
+        raise name_faults(named, len(faults)) from None
+
+
+def _is_list(model: type[BaseModel], name: str) -> bool:
+    return get_origin(model.model_fields[name].annotation) is list
+
+
+def _name_fault(name: str, message: str) -> Fault:
+    return Fault(place="parameter", name=cut_name(name), detail=message.removeprefix("Value error, "))
+
+
+def _make_fault(name: str, detail: str) -> InvalidInput:
+    return InvalidInput(faults=[_name_fault(name, detail)])

@@ -1,0 +1,33 @@
+"""What FastAPI lets through and this API does not: parameters that nobody reads, loose JSON, loose media types."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from todo.api.bodies import read_json
+from todo.api.parameters import check_parameters, find_parameters
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses parameters it does not know and bodies that are not strictly JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # wider is enough
+        """Wrap the handler that FastAPI makes."""
+        handle = super().get_route_handler()
+        members = _find_members(self.body_field.field_info.annotation) if self.body_field else None
+        parameters = find_parameters(self.dependant, self.openapi_extra or {})
+
+        async def handle_strictly(request: Request) -> Response:
+            check_parameters(request, parameters)
+            return await handle(request if members is None else await read_json(request, members))
+
+        return handle_strictly
+
+
+def _find_members(model: object) -> frozenset[str]:
+    """Return the name of every member that a body may have."""
+    assert isinstance(model, type)  # noqa: S101 - every body is one model's
+    assert issubclass(model, BaseModel)  # noqa: S101
+    return frozenset(model.model_fields) | set(getattr(model, "ignored", ()))
