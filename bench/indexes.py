@@ -6,17 +6,17 @@ Prints the tables that docs/decisions.md quotes. Run it with `make bench`; it ta
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, get_args
+from typing import get_args
 
 import psycopg
-from sqlalchemy import event
 
-from todo.database.engine import Database
+from todo.database.compiled import Statement
+from todo.database.engine import Database, Rows
 from todo.database.schema import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
@@ -61,10 +61,21 @@ READ_COUNTERS = """
 """
 
 
+class RecordingDatabase(Database):
+    """A database that remembers the last statement that was read with."""
+
+    last_sent: tuple[Statement, Mapping[str, object]]
+
+    async def read(self, statement: Statement, parameters: Mapping[str, object]) -> Rows:
+        """Run a statement that changes nothing."""
+        self.last_sent = statement, parameters
+        return await super().read(statement, parameters)
+
+
 @asynccontextmanager
-async def open_store(url: str, owner: Owner = USUAL) -> AsyncIterator[tuple[TaskStore, Database]]:
+async def open_store(url: str, owner: Owner = USUAL) -> AsyncIterator[tuple[TaskStore, RecordingDatabase]]:
     """Open an owner's tasks over one connection, as the service does."""
-    database = Database(
+    database = RecordingDatabase(
         read_database_url(url), pool_size=1, pool_timeout_seconds=3, deadline_seconds=60, prepared_statements=True
     )
     yield TaskStore(database, owner), database
@@ -88,28 +99,16 @@ async def measure_lists(url: str) -> None:
                         start = perf_counter()
                         await store.page(query, after)
                         times.append((perf_counter() - start) * 1000)
-                    cells += [
-                        f"{median(times):.1f} ms",
-                        str(await count_buffers(url, database, store.page(query, after))),
-                    ]
+                    cells += [f"{median(times):.1f} ms", str(count_buffers(url, database.last_sent))]
                 print(f"| {tasks} | `{key}` | {' | '.join(cells)} |")
 
 
-async def count_buffers(url: str, database: Database, call: Awaitable[object]) -> int:
-    """Count the buffers that a call's statement touches."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
-        sent.append((statement, parameters))
-
-    engine = database._engine.sync_engine  # noqa: SLF001 - what was sent is seen nowhere else
-    event.listen(engine, "before_cursor_execute", note)
-    await call
-    event.remove(engine, "before_cursor_execute", note)
-    [(statement, parameters)] = sent
-    with psycopg.connect(url) as connection:
-        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-        [(plan,)] = connection.execute(explain.encode(), parameters).fetchall()
+def count_buffers(url: str, sent: tuple[Statement, Mapping[str, object]]) -> int:
+    """Count the buffers that a statement touches."""
+    statement, parameters = sent
+    with psycopg.connect(url, cursor_factory=psycopg.RawCursor) as connection:
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.text}"
+        [(plan,)] = connection.execute(explain.encode(), statement.bind(parameters)).fetchall()
     return int(plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"])
 
 

@@ -1,13 +1,14 @@
 """What tests make for themselves: databases and clients with settings of their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx2
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
-from todo.database.engine import Database
+from todo.database.compiled import Statement
+from todo.database.engine import Database, Rows
 from todo.database.urls import read_database_url
 
 
@@ -22,6 +23,26 @@ def make_database(
         deadline_seconds=deadline_seconds,
         prepared_statements=True,
     )
+
+
+class RecordingDatabase(Database):
+    """A database that keeps what is sent to it: each statement as PostgreSQL gets it, and its parameters."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            read_database_url(url), pool_size=1, pool_timeout_seconds=3, deadline_seconds=10, prepared_statements=True
+        )
+        self.sent: list[tuple[str, list[object]]] = []
+
+    async def read(self, statement: Statement, parameters: Mapping[str, object]) -> Rows:
+        """Keep it, and run it."""
+        self.sent.append((statement.text, statement.bind(parameters)))
+        return await super().read(statement, parameters)
+
+    async def write(self, statement: Statement, parameters: Mapping[str, object]) -> Rows:
+        """Keep it, and run it."""
+        self.sent.append((statement.text, statement.bind(parameters)))
+        return await super().write(statement, parameters)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from tests.service import START_SECONDS, TODO, find_port, running_service
 from tests.support import make_database, open_client
 
 from todo.app import create_app
+from todo.database.compiled import Statement
 from todo.errors import DeadlineExceeded
 from todo.logs import configure_logging
 from todo.server import GRACE_SECONDS
@@ -42,8 +43,8 @@ if sys.argv[1] == "wait":
 """
 CANARY = "canary-7d1f"
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad\U000e0041"
-UNTRIMMED = text(
-    "INSERT INTO tasks (user_id, id, title, completed, tags) VALUES ('u', gen_random_uuid(), :title, false, '{}')"
+UNTRIMMED = Statement(
+    text("INSERT INTO tasks (user_id, id, title, completed, tags) VALUES ('u', gen_random_uuid(), :title, false, '{}')")
 )
 
 
@@ -181,7 +182,7 @@ async def test_return_of_the_database_is_said_once(database_url: str, caplog: py
     database = make_database(database_url, pool_size=2, deadline_seconds=0.3)
     with caplog.at_level(logging.INFO, "todo"):
         with pytest.raises(DeadlineExceeded):
-            await database.read(text("SELECT pg_sleep(1)"), {})
+            await database.read(Statement(text("SELECT pg_sleep(1)")), {})
         for _ in range(3):
             await database.ping()
     await database.close()

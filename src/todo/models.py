@@ -170,6 +170,9 @@ Tags = Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_drop_
 Order = Annotated[int, Strict(), Limits(ge=ORDER_RANGE[0], le=ORDER_RANGE[1]), BeforeValidator(_read_integer)]
 
 
+_PRIORITY_NAMES: ColumnElement[Any] = literal_column(f"('{{{','.join(PRIORITIES)}}}'::text[])", ARRAY(Text))
+
+
 class PriorityRank(TypeDecorator[Priority]):
     """A priority, stored as its rank so that the database sorts by it: 1 is low, 3 is high."""
 
@@ -180,9 +183,9 @@ class PriorityRank(TypeDecorator[Priority]):
         """Turn the name into its rank."""
         return None if value is None else PRIORITIES.index(value) + 1
 
-    def process_result_value(self, value: int | None, dialect: Dialect) -> Priority | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Turn the rank into its name."""
-        return None if value is None else PRIORITIES[value - 1]
+    def column_expression(self, column: ColumnElement[Priority]) -> ColumnElement[Priority]:
+        """Select the name."""
+        return type_coerce(_PRIORITY_NAMES[column], self)
 
 
 class UtcTimestamp(TypeDecorator[datetime]):
@@ -197,10 +200,6 @@ class UtcTimestamp(TypeDecorator[datetime]):
     def column_expression(self, column: ColumnElement[datetime]) -> ColumnElement[datetime]:
         """Select the column as it reads in UTC."""
         return type_coerce(func.timezone(literal_column("'UTC'"), column), self)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Say that it is UTC."""
-        return None if value is None else value.replace(tzinfo=UTC)
 
 
 def _sql_literal(characters: str) -> str:
@@ -260,13 +259,13 @@ class Task(SQLModel, table=True):
     title: Title = Field(sa_type=Text)
     description: Description | None = Field(sa_type=Text)
     completed: Completed
-    completed_at: datetime | None
+    completed_at: datetime | None = Field(sa_type=UtcTimestamp)
     due_at: DueAt | None = Field(sa_type=UtcTimestamp)
     priority: Priority | None = Field(sa_type=PriorityRank)
     tags: Tags = Field(sa_type=ARRAY(Text))
     order: Order | None
-    created_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
-    updated_at: datetime = Field(sa_column_kwargs={"server_default": func.now()})
+    created_at: datetime = Field(sa_type=UtcTimestamp, sa_column_kwargs={"server_default": func.now()})
+    updated_at: datetime = Field(sa_type=UtcTimestamp, sa_column_kwargs={"server_default": func.now()})
     version: int = Field(sa_type=BigInteger, sa_column_kwargs={"server_default": text("1")})
     idempotency_key: str | None = Field(sa_type=Text)
     fingerprint: bytes | None

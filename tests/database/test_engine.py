@@ -10,9 +10,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Executable, make_url, text
+from sqlalchemy import make_url, text
 from tests.wire import count_round_trips
 
+from todo.database.compiled import Statement
 from todo.database.connections import PING_SECONDS
 from todo.database.engine import Database
 from todo.database.store import TaskStore
@@ -23,10 +24,10 @@ from todo.models import Owner, TaskCreate, TaskQuery
 CANARY = "canary-hunter2"
 NOWHERE = "postgresql://todo@127.0.0.1:1/todo"
 PATIENCE = 20
-ONE = text("SELECT 1")
-SLEEP = text("SELECT pg_sleep(60)")
-WHO_AM_I = text("SELECT pg_backend_pid()")
-DIE = text("SELECT pg_terminate_backend(pg_backend_pid())")
+ONE = Statement(text("SELECT 1"))
+SLEEP = Statement(text("SELECT pg_sleep(60)"))
+WHO_AM_I = Statement(text("SELECT pg_backend_pid()"))
+DIE = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def expect_within(seconds: float, error: type[Exception]) -> Iterator[pytest.Exc
     assert caught.type is error
 
 
-async def run(database: Database, statement: Executable) -> object:
+async def run(database: Database, statement: Statement) -> object:
     """Run a statement and return the one value of its first row."""
     return (await database.read(statement, {}))[0][0]
 
@@ -185,7 +186,7 @@ async def test_read_whose_backend_is_ended_runs_again(database_url: str, observe
     """A database that stops, as Neon's does, costs a read a moment; what runs on the second connection is its own."""
     async with open_database(database_url) as database:
         pid = await run(database, WHO_AM_I)
-        call = asyncio.create_task(run(database, text("SELECT pg_sleep(0.5), pg_backend_pid()")))
+        call = asyncio.create_task(run(database, Statement(text("SELECT pg_sleep(0.5), pg_backend_pid()"))))
         await await_true(lambda: is_sleeping(observer, pid))
 
         observer.execute("SELECT pg_terminate_backend(%s)", [pid])
@@ -310,7 +311,7 @@ async def test_mistake_of_ours_is_raised_as_it_is(single: Database, statement: s
     pid = await run(single, WHO_AM_I)
 
     with pytest.raises(StatementFailed):
-        await single.read(text(statement), {})
+        await single.read(Statement(text(statement)), {})
 
     assert await run(single, WHO_AM_I) == pid
 
@@ -323,7 +324,7 @@ async def test_write_is_durable_when_it_returns(single: Database, owner: Owner, 
     task = await TaskStore(single, owner).add(TaskCreate(title="A task"))
 
     assert observer.execute("SELECT 1 FROM tasks WHERE user_id = %s AND id = %s", [owner, task.id]).fetchone()
-    assert await run(single, text("SELECT pg_current_xact_id_if_assigned()")) is None
+    assert await run(single, Statement(text("SELECT pg_current_xact_id_if_assigned()"))) is None
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])

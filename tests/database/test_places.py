@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import text
 from tests.support import make_database
 
+from todo.database.compiled import Statement
 from todo.database.engine import Database, Rows
 from todo.database.places import Places
 from todo.errors import DatabaseUnavailable
 
-SLEEP = text("SELECT :owner, pg_sleep(0.4)")
-ONE = text("SELECT 1")
+SLEEP = Statement(text("SELECT CAST(:owner AS text), pg_sleep(0.4)"))
+ONE = Statement(text("SELECT 1"))
 REQUESTS = 20
 POOL_TIMEOUT_SECONDS = 1
 

@@ -7,16 +7,15 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import event
 from tests.arguments import METHODS, make_calls, takes_id
 from tests.conformance.test_ownership import find_nodes
+from tests.support import RecordingDatabase
 
-from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.errors import TodoError
 from todo.models import Owner
@@ -42,7 +41,7 @@ class Sent(NamedTuple):
 
     method: str
     statement: str
-    parameters: dict[str, Any]  # psycopg's: whatever a column takes
+    parameters: list[object]
 
 
 class Planned(NamedTuple):
@@ -53,10 +52,19 @@ class Planned(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-async def all_sent(database: Database) -> list[Sent]:
-    """Everything that the store sends about tasks."""
-    await database.ping()  # a pool looks at the schema first, and that is no statement of the store's
-    return await capture(TaskStore(database, OWNER), TASK_ID)
+async def all_sent(database_url: str) -> list[Sent]:
+    """Everything that the store sends about tasks: every method, called in every way."""
+    database = RecordingDatabase(database_url)
+    store = TaskStore(database, OWNER)
+    sent: list[Sent] = []
+    for method in METHODS:
+        for call in make_calls(method, TASK_ID):
+            database.sent.clear()
+            with suppress(TodoError):
+                await call(store)
+            sent += [Sent(method, *each) for each in database.sent]
+    await database.close()
+    return sent
 
 
 @pytest.fixture(scope="module", params=STATISTICS)
@@ -79,30 +87,10 @@ def planned(request: pytest.FixtureRequest, all_sent: list[Sent], database_url: 
         connection.rollback()
 
 
-async def capture(store: TaskStore, task_id: UUID) -> list[Sent]:
-    """Call every method in every way, and return what was sent about tasks."""
-    sent: list[Sent] = []
-
-    def note(_: object, __: object, statement: str, parameters: dict[str, Any], *___: object) -> None:
-        if "tasks" in statement:
-            sent.append(Sent(method, statement, parameters))
-
-    engine = store._database._engine.sync_engine  # noqa: SLF001 - what was sent is seen nowhere else
-    event.listen(engine, "before_cursor_execute", note)
-    for method in METHODS:
-        for call in make_calls(method, task_id):
-            with suppress(TodoError):
-                await call(store)
-    event.remove(engine, "before_cursor_execute", note)
-    return sent
-
-
 def explain(connection: psycopg.Connection, sent: Sent) -> Iterator[dict[str, Any]]:
     """Run a prepared statement in either mode, take back what it did, and yield its plans."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sent.statement)))
-    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", sent.statement)
-    values = sql.SQL(", ").join(sql.Literal(sent.parameters[name]) for name in names).as_string(connection)
-    script = [f"PREPARE sent AS {numbered}"]
+    values = sql.SQL(", ").join(map(sql.Literal, sent.parameters)).as_string(connection)
+    script = [f"PREPARE sent AS {sent.statement}"]
     for mode in MODES:
         script += ["SAVEPOINT before", f"SET LOCAL plan_cache_mode = {mode}"]
         script += [f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE sent ({values})", "ROLLBACK TO before"]

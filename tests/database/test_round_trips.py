@@ -21,9 +21,7 @@ from todo.settings import Settings
 EXECUTIONS = 12
 EXPECTED_TRIPS = [1] * 5 + [2] + [1] * 6
 
-# What a pool's first connection costs: the startup, and four questions of SQLAlchemy's about the server. The others
-# cost the startup alone.
-FIRST_CONNECTION_TRIPS = 5
+# What a connection costs: the startup.
 CONNECTION_TRIPS = 1
 SCHEMA_TRIPS = 1  # once in the life of a pool
 
@@ -179,12 +177,12 @@ async def test_what_needs_no_task_asks_no_database(
 
 
 async def test_fresh_connection_costs_little(relay: Relay, owner: Owner) -> None:
-    """The first of a pool asks about the server and the schema; the others only connect."""
+    """The first of a pool asks about the schema; the others only connect."""
     database = make_database(relay.url, pool_size=2)
     store = TaskStore(database, owner)
 
     await store.page(TaskQuery())
-    assert relay.trips == FIRST_CONNECTION_TRIPS + SCHEMA_TRIPS + 1
+    assert relay.trips == CONNECTION_TRIPS + SCHEMA_TRIPS + 1
     await database.close()
     relay.reset()
     await store.page(TaskQuery())

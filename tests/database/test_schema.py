@@ -33,7 +33,7 @@ from todo.settings import Settings
 
 PATIENCE = 30
 CANARY = "canary-hunter2"
-LOGGER = "todo.database.engine"
+LOGGER = "todo.database.health"
 LOCK = 7_030_301  # part of the contract between versions: two of them may migrate one database at once
 
 MIGRATE = """

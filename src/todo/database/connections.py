@@ -1,24 +1,26 @@
-"""The pool's connections: how they are made, and how one is known to live without asking the database."""
+"""The pool's connections: how they are made, how one is known to live without asking the database, how one is ended."""
 
 import asyncio
-import os
 import select
-import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from psycopg import AsyncConnection, AsyncCursor, Connection, Error, OperationalError
-from psycopg.pq import ConnStatus, Format
+from psycopg import AsyncConnection, AsyncRawCursor, Error, OperationalError, waiting
+from psycopg import Connection as SyncConnection
+from psycopg.abc import RV, PQGen
+from psycopg.pq import ConnStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn
-from psycopg.rows import AsyncRowFactory, Row
+from psycopg.rows import AsyncRowFactory, TupleRow
+from psycopg.rows import Row as AnyRow
 from sqlalchemy import event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from todo import __version__
+from todo.database.compiled import DIALECT, Statement
 
 CONNECT_TIMEOUT_SECONDS = 10  # Neon: a compute that sleeps needs a few seconds at worst
 # What was sent and is not even received within this time was sent to nobody. In milliseconds, as libpq wants it.
@@ -27,9 +29,25 @@ SEND_TIMEOUT_MS = 5000
 IDLE_SECONDS_BEFORE_PING = 60
 PING_SECONDS = 2
 PREPARE_THRESHOLD = 5  # psycopg's own: a statement is prepared when it has run so often on a connection
+# A database that lives ends a statement at once when it is told to.
+CANCEL_SECONDS = 1
+
+OPTIONS: Mapping[str, object] = {
+    "application_name": f"todo-backend/{__version__}",
+    "autocommit": True,
+    # Asked for in the startup message, where it passes every pooler and wins over role, URL and environment.
+    "client_encoding": "utf8",
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "gssencmode": "disable",  # asking for it costs a round trip
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": SEND_TIMEOUT_MS,
+}
 
 
-class _BinaryCursor(AsyncCursor[Row]):
+class _BinaryCursor(AsyncRawCursor[AnyRow]):
     """A cursor that is answered in the binary format, in which no setting of the session changes how a value reads.
 
     As text, a timestamp depends on `DateStyle`, and psycopg can read but one of those.
@@ -38,78 +56,134 @@ class _BinaryCursor(AsyncCursor[Row]):
     __slots__ = ()
 
     def __init__(
-        self, connection: AsyncConnection[Any], *, row_factory: AsyncRowFactory[Row] | None = None
+        self, connection: AsyncConnection[Any], *, row_factory: AsyncRowFactory[AnyRow] | None = None
     ) -> None:  # the connection's own rows may be of any type
         super().__init__(connection, row_factory=row_factory)  # type: ignore[arg-type]  # None is the connection's
         self.format = Format.BINARY
 
 
-def make_engine(url: URL, *, pool_size: int, pool_timeout_seconds: float, prepared_statements: bool) -> AsyncEngine:
-    """Make an engine whose connections are each in AUTOCOMMIT; nothing is connected yet."""
-    engine = create_async_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        # In AUTOCOMMIT there is nothing to roll back, and psycopg would forget its prepared statements.
-        skip_autocommit_rollback=True,
-        hide_parameters=True,
-        # Asked for in the startup message, where it passes every pooler and wins over role, URL and environment.
-        client_encoding="utf8",
-        use_native_hstore=False,  # looking the type up costs every first connection three round trips
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=pool_timeout_seconds,
-        pool_use_lifo=True,  # the most recently used connection is the likeliest to live
-        connect_args={
-            "application_name": f"todo-backend/{__version__}",
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            "cursor_factory": _BinaryCursor,
-            "gssencmode": "disable",  # asking for it costs a round trip
-            "keepalives": 1,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            "tcp_user_timeout": SEND_TIMEOUT_MS,
-            "prepare_threshold": PREPARE_THRESHOLD if prepared_statements else None,
-        },
-    )
-    pool = engine.sync_engine.pool
-    refuse_other_encodings(pool)
+class Connection(AsyncConnection[TupleRow]):
+    """A connection that lets go of whoever is cancelled at once; what it was doing is for `Connections` to end."""
 
-    @event.listens_for(pool, "checkin")
-    def note_use(_: object, entry: ConnectionPoolEntry) -> None:
-        entry.info["used_at"] = time.monotonic()
+    idle_since = 0.0
 
-    @event.listens_for(pool, "checkout")
-    def refuse_dead(dbapi_connection: Any, entry: ConnectionPoolEntry, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's
-        """Have the pool replace a connection that has ended while nobody used it."""
-        if "used_at" not in entry.info:  # a new one
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - psycopg's signature
+        """Wait for the database; psycopg's own would keep a cancelled caller until it has answered, up to ten seconds.
+
+        https://github.com/psycopg/psycopg/blob/3.3.9/psycopg/psycopg/connection_async.py#L516
+        """
+        return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=timeout)
+
+    async def run(self, statement: Statement, parameters: Mapping[str, object]) -> list[TupleRow]:
+        """Run a statement and return its rows."""
+        cursor = await self.execute(statement.text, statement.bind(parameters))
+        return await cursor.fetchall()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has ended."""
+        return self.pgconn.status != ConnStatus.OK
+
+
+class Connections:
+    """The connections that nobody uses at the moment, and the way to new ones; how many may be in use, `Places` says.
+
+    Of the idle ones the most recently used goes first: it is the likeliest to live.
+    """
+
+    def __init__(self, url: URL, *, prepared_statements: bool) -> None:
+        arguments, options = DIALECT.create_connect_args(url)  # type: ignore[no-untyped-call]  # SQLAlchemy's
+        threshold = PREPARE_THRESHOLD if prepared_statements else None
+        options = {**options, **OPTIONS, "cursor_factory": _BinaryCursor, "prepare_threshold": threshold}
+        self._connect = partial(Connection.connect, *arguments, **options)
+        self._idle: list[Connection] = []
+        self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    async def take(self) -> Connection:
+        """Return a connection that lives: an idle one, or a new one. Raises psycopg's Error."""
+        while self._idle:
+            connection = self._idle.pop()
+            if await _lives(connection):
+                return connection
+            await connection.close()
+        connection = await self._connect()
+        try:
+            _refuse_other_encoding(connection)
+        except OperationalError:
+            await connection.close()
+            raise
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection for the next call, or end it where it is not fit for one."""
+        if connection.pgconn.transaction_status == TransactionStatus.IDLE and not self._is_closed:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
             return
-        if has_ended(dbapi_connection.driver_connection.pgconn):
-            raise DisconnectionError
-        if time.monotonic() - entry.info["used_at"] > IDLE_SECONDS_BEFORE_PING:
-            limit = asyncio.get_running_loop().call_later(PING_SECONDS, hang_up, dbapi_connection.driver_connection)
-            try:
-                engine.dialect.do_ping(dbapi_connection)
-            except (DBAPIError, Error):
-                raise DisconnectionError from None
-            finally:
-                limit.cancel()
+        if connection.is_lost:  # what has ended it has likely ended the others
+            for other in self._idle:
+                self._end(other)
+            self._idle.clear()
+        self._end(connection)
 
-    return engine
+    async def close(self) -> None:
+        """End every connection that nobody uses; those in use end when they are given back."""
+        self._is_closed = True
+        for connection in self._idle:
+            self._end(connection)
+        self._idle.clear()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=2 * CANCEL_SECONDS)
+
+    def _end(self, connection: Connection) -> None:
+        task = asyncio.create_task(_end(connection), name="end of a connection")
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+
+async def _end(connection: Connection) -> None:
+    """Close a connection, after cancelling what its caller no longer waits for."""
+    with suppress(Error, OSError):
+        if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
+            await connection.cancel_safe(timeout=CANCEL_SECONDS)
+    await connection.close()
+
+
+async def _lives(connection: Connection) -> bool:
+    """Tell whether an idle connection can be used; only one that was idle for long is asked."""
+    if has_ended(connection.pgconn):
+        return False
+    if time.monotonic() - connection.idle_since <= IDLE_SECONDS_BEFORE_PING:
+        return True
+    try:
+        async with asyncio.timeout(PING_SECONDS):
+            await connection.execute("")
+    except (TimeoutError, Error):
+        return False
+    except asyncio.CancelledError:
+        await connection.close()
+        raise
+    return True
+
+
+def _refuse_other_encoding(connection: AsyncConnection[Any] | SyncConnection[Any]) -> None:
+    """Raise OperationalError where the database does not keep its text in UTF-8; it has told, so nothing is asked."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        words = f"the database's encoding is {encoding} and must be UTF8"
+        raise OperationalError(f"{words}: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
 
 
 def refuse_other_encodings(pool: Pool) -> None:
-    """Make a new connection fail where the database does not keep its text in UTF-8."""
+    """Make a new connection of SQLAlchemy's fail where the database does not keep its text in UTF-8."""
 
-    # Before SQLAlchemy's own questions, whose answers from a database in SQL_ASCII are bytes that it cannot read. The
-    # server has told its encoding by then, so this costs no round trip.
+    # Before SQLAlchemy's own questions, whose answers from a database in SQL_ASCII are bytes that it cannot read.
     @event.listens_for(pool, "connect", insert=True)
     def refuse_other_encoding(_: object, entry: ConnectionPoolEntry) -> None:
-        connection: AsyncConnection | Connection | None = entry.driver_connection
-        encoding = connection.info.parameter_status("server_encoding") if connection else None
-        if encoding not in (None, "UTF8"):
-            words = f"the database's encoding is {encoding} and must be UTF8"
-            raise OperationalError(f"{words}: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
+        connection: SyncConnection[Any] | None = entry.driver_connection
+        if connection:
+            _refuse_other_encoding(connection)
 
 
 def has_ended(connection: PGconn) -> bool:
@@ -121,9 +195,3 @@ def has_ended(connection: PGconn) -> bool:
     arrivals = select.poll()
     arrivals.register(connection.socket, select.POLLIN)
     return connection.status != ConnStatus.OK or bool(arrivals.poll(0))
-
-
-def hang_up(connection: AsyncConnection) -> None:
-    """Cut a connection off under the driver, which then sees it end: one that leads nowhere does not end by itself."""
-    with suppress(Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)

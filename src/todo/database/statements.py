@@ -1,0 +1,243 @@
+"""Every statement on the tasks of one owner; only this file and the migrations say it in SQL.
+
+Each is written with SQLAlchemy, compiled once, has bound parameters and carries the owner. None reads before it
+writes, so there is nothing between the two for a concurrent request to change.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from operator import gt, lt
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    Select,
+    Text,
+    and_,
+    any_,
+    asc,
+    bindparam,
+    case,
+    cast,
+    collate,
+    delete,
+    desc,
+    func,
+    insert,
+    inspect,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql import ColumnElement, Executable
+from sqlalchemy.sql.dml import Delete, ReturningDelete, ReturningUpdate, Update
+
+from todo.database.compiled import Statement
+from todo.models import Sort, Task, TaskCreate, TaskPublic
+
+LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
+
+_COLUMNS = inspect(Task).columns
+# The writable and the public columns are read off the models, so that a new field is no change here.
+WRITABLE = tuple(name for name in TaskCreate.model_fields if name != "user_id")
+PUBLIC = tuple(name for name in TaskPublic.model_fields if name != "url")
+_PUBLIC = tuple(_COLUMNS[name] for name in PUBLIC)
+_STATUS = bindparam("status", type_=Text)
+_IS_OF_STATUS = _COLUMNS.completed == (_STATUS == "completed")  # of the two that a task can have
+_OWNED = _COLUMNS.user_id == bindparam("owner")
+_ONE_TASK = and_(_OWNED, _COLUMNS.id == bindparam("task_id"))
+
+# Not now(): that is when the statement began, and one that waited for another's change would set the time back.
+_CLOCK = func.clock_timestamp()
+
+
+def _value(name: str) -> ColumnElement[Any]:
+    return bindparam(f"new_{name}", type_=_COLUMNS[name].type)
+
+
+def _assign(values: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
+    """Add to `values` what follows from them; where they change nothing, time, version and completion stay."""
+    is_changed = or_(*(_COLUMNS[name].is_distinct_from(value) for name, value in values.items()))
+    is_flipped = _COLUMNS.completed.is_distinct_from(values["completed"])
+    flipped_at = case((_COLUMNS.completed, null()), else_=_CLOCK)
+    return {
+        **values,
+        "completed_at": case((is_flipped, flipped_at), else_=_COLUMNS.completed_at),
+        "updated_at": case((is_changed, _CLOCK), else_=_COLUMNS.updated_at),
+        "version": _COLUMNS.version + cast(is_changed, Integer),
+    }
+
+
+def _change(values: Mapping[str, ColumnElement[Any]]) -> ReturningUpdate[Any]:
+    return update(Task).where(_ONE_TASK).values(**_assign(values)).returning(*_PUBLIC)
+
+
+_NEW_TASK: Mapping[str, ColumnElement[Any]] = {
+    "user_id": bindparam("owner"),
+    "id": bindparam("task_id"),
+    "completed_at": case((_value("completed"), func.now())),
+    **{name: _value(name) for name in WRITABLE},
+}
+ADD = Statement(insert(Task).values(_NEW_TASK).returning(*_PUBLIC))
+
+
+def _add_once() -> Executable:
+    """Add a task unless there is one of this key: then return that, provided that it was asked for in the same words.
+
+    The update, which changes nothing, is what makes PostgreSQL wait for an insert in flight and return its row.
+    """
+    new = {**_NEW_TASK, "idempotency_key": _value("idempotency_key"), "fingerprint": _value("fingerprint")}
+    statement = postgresql.insert(Task).values(new)
+    return statement.on_conflict_do_update(
+        index_elements=[_COLUMNS.user_id, _COLUMNS.idempotency_key],
+        index_where=_COLUMNS.idempotency_key.is_not(None),
+        set_={"idempotency_key": statement.excluded.idempotency_key},
+        where=_COLUMNS.fingerprint == statement.excluded.fingerprint,
+    ).returning(*_PUBLIC)
+
+
+ADD_ONCE = Statement(_add_once())
+GET = Statement(select(*_PUBLIC).where(_ONE_TASK))
+
+
+def _guard(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Executable:
+    """Let a change of one task happen only in certain versions; a row of nulls says that there is another.
+
+    The task is locked and read as it is then, not as it was when the statement began: one that is deleted meanwhile is
+    not found, and one that is changed meanwhile is in its new version.
+    """
+    current = select(_COLUMNS.id, _COLUMNS.version).where(_ONE_TASK).with_for_update().cte("current")
+    versions = bindparam("versions", type_=ARRAY(BigInteger))
+    changed = change.where(_COLUMNS.id == current.c.id, current.c.version == any_(versions)).cte("changed")
+    return select(changed).select_from(current.outerjoin(changed, true()))
+
+
+class Change(NamedTuple):
+    """A change of one task: as it is, and under the condition that the task is in one of some versions."""
+
+    always: Statement
+    guarded: Statement
+
+
+def _compile_change(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Change:
+    return Change(Statement(change), Statement(_guard(change)))
+
+
+EDIT = _compile_change(
+    _change(
+        {name: case((bindparam(f"set_{name}", type_=Boolean), _value(name)), else_=_COLUMNS[name]) for name in WRITABLE}
+    )
+)
+SET_COMPLETED = _compile_change(_change({"completed": _value("completed")}))
+TOGGLE = _compile_change(_change({"completed": not_(_COLUMNS.completed)}))
+REMOVE = _compile_change(delete(Task).where(_ONE_TASK).returning(_COLUMNS.id))
+
+_HAS_STATUS = or_(_STATUS == "all", _IS_OF_STATUS)
+
+
+def _count_changed(change: Update | Delete, condition: ColumnElement[bool]) -> Statement:
+    """Change all tasks of a condition, and count them.
+
+    They are locked first, in the order of their ids: in any other, two such statements may deadlock. The change finds
+    them again by the same condition, in the same snapshot, and joins nothing: the plan of a join hangs on how many
+    tasks the statistics give this user, and is quadratic where these know nothing of them.
+    """
+    locked = select(_COLUMNS.id).where(condition).order_by(_COLUMNS.id).with_for_update().cte("locked")
+    is_any_locked = select(func.count()).select_from(locked).scalar_subquery() > 0
+    changed = change.where(condition, is_any_locked).returning(_COLUMNS.id).cte("changed")
+    return Statement(select(func.count()).select_from(changed))
+
+
+COMPLETE_ALL = _count_changed(
+    update(Task).values(**_assign({"completed": _value("completed")})),
+    and_(_OWNED, _HAS_STATUS, _COLUMNS.completed != _value("completed")),
+)
+REMOVE_ALL = _count_changed(delete(Task), and_(_OWNED, _HAS_STATUS))
+
+
+Start = Literal["first", "value", "null"]  # of a page: the first task, or that after a value or after a null
+
+
+def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    # Not LIKE, in which `%`, `_` and `\` would have to be escaped.
+    return func.strpos(func.lower(column), func.lower(bindparam("q", type_=Text))) > 0
+
+
+FILTERS: Mapping[str, ColumnElement[bool]] = {
+    "status": _IS_OF_STATUS,
+    "q": or_(_contains(_COLUMNS.title), _contains(_COLUMNS.description)),
+    "tag": _COLUMNS.tags.contains(bindparam("tag", type_=_COLUMNS.tags.type)),
+    "priority": _COLUMNS.priority == any_(bindparam("priority", type_=ARRAY(_COLUMNS.priority.type))),
+    "due_before": _COLUMNS.due_at < bindparam("due_before", type_=_COLUMNS.due_at.type),
+    "due_after": _COLUMNS.due_at >= bindparam("due_after", type_=_COLUMNS.due_at.type),
+}
+
+
+def _sort_key(name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return what a column is sorted by: titles without regard to case, and not by the locale of a server."""
+    return collate(func.lower(value), "C") if name == "title" else value
+
+
+class ListShape(NamedTuple):
+    """What one list's statement says and another's does not; two of one shape differ in parameters alone."""
+
+    sort: Sort
+    filters: frozenset[str]
+    start: Start
+    is_cut: bool  # where the texts of so many tasks may have more than PAGE_BYTES
+
+
+_Ordering = Callable[[ColumnElement[Any], ColumnElement[Any]], list[ColumnElement[Any]]]  # by a key, then by the id
+
+
+@lru_cache(LIST_STATEMENTS)
+def compile_list(shape: ListShape) -> Statement:
+    """Select a page that begins after a position: one that begins after a count shifts with every insert and delete."""
+    turn, is_past = (desc, lt) if shape.sort.startswith("-") else (asc, gt)
+    name = shape.sort.removeprefix("-")
+    column, id_ = _COLUMNS[name], _COLUMNS.id
+    after_value, after_id = bindparam("after_value", type_=column.type), bindparam("after_id", type_=id_.type)
+    key, after_key = _sort_key(name, column), _sort_key(name, after_value)
+    conditions = [_OWNED, *(FILTERS[name] for name in sorted(shape.filters))]
+    if shape.start == "value":
+        # A comparison with null is never true, so the tasks without a value have to be asked for. Over an index this
+        # would have to be a UNION ALL: see docs/decisions.md, 10.
+        is_after = is_past(tuple_(key, id_), tuple_(after_key, after_id))
+        conditions.append(or_(is_after, key.is_(None)) if column.nullable else is_after)
+    elif shape.start == "null":
+        conditions.append(and_(key.is_(None), is_past(id_, after_id)))
+
+    # Nulls are said to be last only where there are any: the index of the default list is not sorted in that way.
+    def order(key: ColumnElement[Any], id_: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+        return [turn(key).nulls_last() if column.nullable else turn(key), turn(id_)]
+
+    page = select(*_PUBLIC).where(*conditions).order_by(*order(key, id_)).limit(bindparam("limit", type_=Integer))
+    return Statement(_cut(page.add_columns(key.label("sort_key")), order) if shape.is_cut else page)
+
+
+def _cut(page: Select[Any], order: _Ordering) -> Executable:
+    """Leave out what comes after the first task with which the texts of a page have PAGE_BYTES.
+
+    The lengths are added up over the rows that the limit has chosen, without reading a description.
+    """
+    row = page.subquery("limited").c
+    length = (
+        func.octet_length(row.title)
+        + func.coalesce(func.octet_length(row.description), 0)
+        + func.octet_length(func.array_to_string(row.tags, ""))
+    )
+    total = func.sum(length).over(order_by=order(row.sort_key, row.id), rows=(None, 0))
+    measured = select(*row, length.label("length"), total.label("total")).subquery("measured").c
+    return (
+        select(*(measured[column.name] for column in _PUBLIC), measured.total)
+        .where(measured.total - measured.length < bindparam("page_bytes", type_=Integer))
+        .order_by(*order(measured.sort_key, measured.id))
+    )
