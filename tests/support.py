@@ -7,9 +7,11 @@ import httpx2
 from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
+from todo.api.tasks import write_json
 from todo.database.compiled import Statement
 from todo.database.engine import Database, Rows
 from todo.database.urls import read_database_url
+from todo.models import TaskPublic, TaskRow
 
 
 def make_database(
@@ -23,6 +25,11 @@ def make_database(
         deadline_seconds=deadline_seconds,
         prepared_statements=True,
     )
+
+
+def publish(task: TaskRow) -> TaskPublic:
+    """The task as a response carries it."""
+    return TaskPublic.model_validate_json(write_json(task))
 
 
 class RecordingDatabase(Database):

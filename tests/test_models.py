@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, TypeAlias
+from itertools import product
+from typing import Any, TypeAlias, get_type_hints
 from uuid import uuid4
 
 import psycopg
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import ValidationError
 from sqlalchemy import make_url
+from tests.support import publish
 
+from todo.api.tasks import write_json
 from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.models import (
@@ -33,6 +37,7 @@ from todo.models import (
     TaskCreate,
     TaskPublic,
     TaskQuery,
+    TaskRow,
     TaskUpdate,
 )
 
@@ -492,6 +497,42 @@ def test_every_column_is_public_or_kept_for_replays() -> None:
     assert set(Task.model_fields) - set(TaskPublic.model_fields) == {"idempotency_key", "fingerprint"}
 
 
+def test_row_is_a_public_task_member_for_member() -> None:
+    """In the order of the response, since a row is built by position."""
+    public = [(name, field.annotation) for name, field in TaskPublic.model_fields.items()]
+
+    assert list(get_type_hints(TaskRow).items()) == public
+
+
+def test_row_is_written_as_a_public_task_is() -> None:
+    """To the byte, whatever is in it: fractions of seconds, years before 1000, quotes, separators of lines, emoji."""
+    times = [datetime(1, 1, 1), datetime(2030, 1, 31, 9, 30, 0, 1200), datetime(9999, 12, 31, 23, 59, 59, 999999)]  # noqa: DTZ001 - a row's
+    texts = ["", "\x01\x7f\b\f\n\r\t", '"\\/</script>', "\u2028\u2029\xa0é", "\U0001f600\ufeff"]
+    for due_at, text in product([None, *times], texts):
+        row = TaskRow(
+            id=uuid4(),
+            user_id="a@b",
+            title=text,
+            description=text,
+            completed=True,
+            completed_at=due_at,
+            due_at=due_at,
+            priority="low",
+            tags=[text],
+            order=-1,
+            created_at=times[0],
+            updated_at=times[1],
+            version=2**62,
+            url="http://x/y",
+        )
+        members: dict[str, Any] = {
+            name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+            for name, value in asdict(row).items()
+        }
+
+        assert write_json(row).decode() == TaskPublic(**members).model_dump_json()
+
+
 storable = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
 
 
@@ -537,6 +578,6 @@ async def test_what_the_validators_take_is_stored_and_read_back(database: Databa
 
     added = await store.add(task)
 
-    assert added.model_dump(include=WRITABLE) == task.model_dump(include=WRITABLE)
+    assert publish(added).model_dump(include=WRITABLE) == task.model_dump(include=WRITABLE)
     assert await store.get(added.id) == added
     assert (await store.page(TaskQuery())).tasks == [added]

@@ -7,6 +7,7 @@ runs SQL.
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, Self, cast, get_args
@@ -272,7 +273,30 @@ class Task(SQLModel, table=True):
 
 
 class TaskPublic(SQLModel):
-    """A task as every response carries it. Rows are trusted: today's limits may be narrower than yesterday's."""
+    """A task as every response carries it: what the OpenAPI document says of it."""
+
+    id: UUID
+    user_id: str
+    title: str
+    description: str | None
+    completed: bool
+    completed_at: datetime | None
+    due_at: datetime | None
+    priority: Priority | None
+    tags: list[str]
+    order: int | None
+    created_at: datetime
+    updated_at: datetime
+    version: int
+    url: str = ""
+
+
+@dataclass
+class TaskRow:
+    """A task as the database gives it, member for member a TaskPublic: a thousand of them are built for one answer.
+
+    Rows are trusted: today's limits may be narrower than yesterday's. Times are in UTC, and do not say so.
+    """
 
     id: UUID
     user_id: str

@@ -1,7 +1,6 @@
 """What a statement's caller is told when the database is slow, gone or refuses, and that the pool survives it."""
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
+from tests.support import publish
 from tests.wire import count_round_trips
 
 from todo.database.compiled import Statement
@@ -337,7 +337,7 @@ async def test_time_zone_of_the_database_does_not_matter(database_url: str, owne
         tasks = [await store.add(TaskCreate.model_validate({"title": end, "due_at": end})) for end in ends]
 
         assert (await store.page(TaskQuery())).tasks == tasks[::-1]
-        assert [json.loads(task.model_dump_json())["due_at"] for task in tasks] == ends
+        assert [publish(task).model_dump(mode="json")["due_at"] for task in tasks] == ends
 
 
 # Readiness

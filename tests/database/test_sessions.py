@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url
-from tests.support import make_database
+from tests.support import make_database, publish
 
 from todo.database.checks import check_database
 from todo.database.schema import MIGRATION_LOCK, SchemaState, migrate, print_migration
@@ -62,7 +62,7 @@ async def assert_tasks_are_served(url: str, owner: Owner) -> None:
         added = await store.add(TASK)
         found = await store.page(TaskQuery(q="GRÖßE 🎉", tag=['"🎉"'], sort="due_at"))
 
-        assert added.model_dump(include=set(TASK.model_fields_set)) == TASK.model_dump(exclude_unset=True)
+        assert publish(added).model_dump(include=set(TASK.model_fields_set)) == TASK.model_dump(exclude_unset=True)
         assert found.tasks == [added]
         assert await store.set_completed(added.id, completed=True) == await store.get(added.id)
     finally:

@@ -6,7 +6,7 @@ from fastapi import Request
 
 from todo.api.parameters import Parameter
 from todo.errors import Fault, InvalidHeader
-from todo.models import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, TaskPublic, Versions
+from todo.models import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, TaskRow, Versions
 
 # RFC 9110, sections 8.8.3 and 5.6.1; possessive, so that a long header is read once.
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'
@@ -37,7 +37,7 @@ IF_NONE_MATCH = _describe("If-None-Match", "Only if the task has none of these e
 IDEMPOTENCY_KEY = _describe("Idempotency-Key", "Sent again with the same body, it answers with the same task.")
 
 
-def make_etag(task: TaskPublic) -> str:
+def make_etag(task: TaskRow) -> str:
     """Return the entity tag of a task: its version."""
     return f'"{task.version}"'
 

@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
+import orjson
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import TaskId, Tasks
@@ -21,7 +22,7 @@ from todo.api.parameters import describe_parameters, describe_query, read_query
 from todo.api.problems import document
 from todo.api.routes import StrictRoute
 from todo.errors import Fault, InvalidInput
-from todo.models import Owner, Status, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TasksCompletion, TaskUpdate
+from todo.models import Status, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TaskRow, TasksCompletion, TaskUpdate
 
 router = APIRouter(
     prefix="/api/{user_id}/tasks",
@@ -51,7 +52,6 @@ CONDITIONAL_CHANGE: dict[str, Any] = {
     "openapi_extra": describe_parameters(IF_MATCH),
 }
 FLIP = TaskCompletion()
-_task_list = TypeAdapter(list[TaskPublic])
 
 # Required: a client that means one task, and has lost its id, must not reach them all.
 StatusChoice = Annotated[Status, Query(description="Which tasks are meant.")]
@@ -99,11 +99,12 @@ async def list_tasks(request: Request, tasks: Tasks) -> Response:
     query = read_query(request, TaskQuery)
     after = None if query.cursor is None else read_cursor(tasks.owner, query, query.cursor)
     page = await tasks.page(query, after)
+    list_url = _make_list_url(request, tasks.owner)
     for task in page.tasks:
-        task.url = _make_url(request, task)
-    response = Response(_task_list.dump_json(page.tasks), media_type="application/json")
+        task.url = f"{list_url}/{task.id}"
+    response = Response(write_json(page.tasks), media_type="application/json")
     if page.end:
-        response.headers["Link"] = _link_next(request, tasks.owner, make_cursor(tasks.owner, query, page.end))
+        response.headers["Link"] = _link_next(request, list_url, make_cursor(tasks.owner, query, page.end))
     return response
 
 
@@ -160,18 +161,19 @@ async def delete_task(request: Request, tasks: Tasks, task_id: TaskId) -> Respon
     return Response(status_code=204)
 
 
-def _answer(request: Request, task: TaskPublic, status: int = 200) -> Response:
-    task.url = _make_url(request, task)
+def write_json(tasks: TaskRow | list[TaskRow]) -> bytes:
+    """Write tasks as TaskPublic would be written, to the byte."""
+    return orjson.dumps(tasks, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+
+
+def _answer(request: Request, task: TaskRow, status: int = 200) -> Response:
+    task.url = f"{_make_list_url(request, task.user_id)}/{task.id}"
     return Response(
-        task.model_dump_json(),
+        write_json(task),
         status_code=status,
         headers={"ETag": make_etag(task)},
         media_type="application/json",
     )
-
-
-def _make_url(request: Request, task: TaskPublic) -> str:
-    return f"{_make_list_url(request, task.user_id)}/{task.id}"
 
 
 def _make_list_url(request: Request, user_id: str) -> str:
@@ -179,10 +181,10 @@ def _make_list_url(request: Request, user_id: str) -> str:
     return f"{request.state.base_url}/api/{quote(user_id, safe='@:+=')}/tasks"
 
 
-def _link_next(request: Request, owner: Owner, cursor: str) -> str:
+def _link_next(request: Request, list_url: str, cursor: str) -> str:
     # RFC 8288, with the parameters of this request
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return f'<{_make_list_url(request, owner)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
+    return f'<{list_url}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
 def _refuse_other_user(request: Request, user_id: str | None) -> None:

@@ -18,10 +18,11 @@ from todo.models import (
     IdempotencyKey,
     Owner,
     Position,
+    SortKey,
     Status,
     TaskCreate,
-    TaskPublic,
     TaskQuery,
+    TaskRow,
     TaskUpdate,
     Versions,
     make_fingerprint,
@@ -30,19 +31,20 @@ from todo.models import (
 _Run: TypeAlias = Callable[[Statement, Mapping[str, object]], Awaitable[Rows]]
 
 NOTHING: Mapping[str, object] = {}
+_MEMBERS = len(PUBLIC)  # of a row; a page's rows have one more at times
 
 
 class Page(NamedTuple):
     """A part of a list, and the place after which it goes on, if it does."""
 
-    tasks: list[TaskPublic]
+    tasks: list[TaskRow]
     end: Position | None
 
 
 class Addition(NamedTuple):
     """A task that was to be added, and whether it had been before."""
 
-    task: TaskPublic
+    task: TaskRow
     is_replayed: bool
 
 
@@ -57,7 +59,7 @@ class TaskStore:
         self._database = database
         self.owner = owner
 
-    async def add(self, task: TaskCreate) -> TaskPublic:
+    async def add(self, task: TaskCreate) -> TaskRow:
         """Add a task."""
         return _read(await self._one(self._database.write, statements.ADD, uuid7(), _new_values(task)))
 
@@ -73,7 +75,7 @@ class TaskStore:
             raise IdempotencyKeyReused
         return Addition(_read(rows[0]), is_replayed=rows[0][0] != task_id)
 
-    async def get(self, task_id: UUID) -> TaskPublic:
+    async def get(self, task_id: UUID) -> TaskRow:
         """Read one task."""
         return _read(await self._one(self._database.read, statements.GET, task_id))
 
@@ -96,18 +98,18 @@ class TaskStore:
         # The last row only says that there is more where it is one too many, or the one that would be too long.
         has_next = len(rows) > query.limit or (is_cut and bool(rows) and rows[-1][-1] >= PAGE_BYTES)
         tasks = [_read(row) for row in (rows[:-1] if has_next else rows)]
-        return Page(tasks, Position(getattr(tasks[-1], query.sort_key), tasks[-1].id) if has_next else None)
+        return Page(tasks, _find_position(tasks[-1], query.sort_key) if has_next else None)
 
-    async def edit(self, task_id: UUID, changes: TaskUpdate, versions: Versions | None = None) -> TaskPublic:
+    async def edit(self, task_id: UUID, changes: TaskUpdate, versions: Versions | None = None) -> TaskRow:
         """Change the members that were given and leave the others."""
         given = {f"set_{name}": name in changes.model_fields_set for name in WRITABLE}
         return _read(await self._change(statements.EDIT, task_id, versions, _new_values(changes) | given))
 
-    async def toggle(self, task_id: UUID, versions: Versions | None = None) -> TaskPublic:
+    async def toggle(self, task_id: UUID, versions: Versions | None = None) -> TaskRow:
         """Complete a pending task, reopen a completed one."""
         return _read(await self._change(statements.TOGGLE, task_id, versions))
 
-    async def set_completed(self, task_id: UUID, versions: Versions | None = None, *, completed: bool) -> TaskPublic:
+    async def set_completed(self, task_id: UUID, versions: Versions | None = None, *, completed: bool) -> TaskRow:
         """Complete or reopen a task; once more changes nothing."""
         return _read(await self._change(statements.SET_COMPLETED, task_id, versions, {"new_completed": completed}))
 
@@ -149,9 +151,13 @@ class TaskStore:
         return rows[0]
 
 
-def _read(row: Row) -> TaskPublic:
-    values = zip(PUBLIC, row, strict=False)
-    return TaskPublic.model_validate({n: v.replace(tzinfo=UTC) if isinstance(v, datetime) else v for n, v in values})
+def _read(row: Row) -> TaskRow:
+    return TaskRow(*row[:_MEMBERS])
+
+
+def _find_position(task: TaskRow, key: SortKey) -> Position:
+    value = getattr(task, key)
+    return Position(value.replace(tzinfo=UTC) if isinstance(value, datetime) else value, task.id)
 
 
 def _new_values(task: TaskCreate | TaskUpdate) -> dict[str, object]:
