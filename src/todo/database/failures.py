@@ -62,7 +62,8 @@ _GONE = (_LOST, "08", "57P", "58", "25P03")
 # The words of PostgreSQL, libpq, PgBouncer and Neon's proxy.
 _PERMANENT = (
     "endpoint is disabled|endpoint cannot be found|[Ee]ndpoint ID is not specified|quota|not allowed to connect"
-    "|authentication failed|no password supplied|no pg_hba.conf entry|does not exist|permission denied for database"
+    "|authentication failed|no password supplied|no pg_hba.conf entry|pg_hba.conf rejects connection|does not exist"
+    '|not permitted to log in|permission denied (for database|to set)|parameter "[^"]*" cannot be|requirepeer'
     "|certificate|SSL required|does not support SSL|channel binding|unsupported startup parameter"
     "|no such (user|database)|must be UTF8|unrecognized configuration parameter|invalid command-line argument"
     "|invalid value for parameter|authentication method requirement"
