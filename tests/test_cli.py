@@ -192,6 +192,28 @@ def test_account_without_an_entry_is_one_clear_line(*, has_folder: bool, named: 
     assert named in result.stderr
 
 
+@pytest.mark.skipif("not os.path.exists('/dev/full')", reason="no disk that is always full")
+@pytest.mark.parametrize("arguments", [["openapi"], ["migrate", "--sql"], ["check"]])
+def test_full_disk_under_the_output_is_one_clear_line(arguments: list[str]) -> None:
+    """What a command prints goes into a file more often than not."""
+    with Path("/dev/full").open("w") as full:
+        environment = {**os.environ, "DATABASE_URL": NOWHERE}
+        result = subprocess.run(
+            [TODO, *arguments], env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert "standard output" in result.stderr
+
+
+def test_check_is_printed_where_not_every_character_is_known(database_url: str) -> None:
+    """A terminal of another encoding shows an escape."""
+    result = run("check", DATABASE_URL=database_url, PYTHONIOENCODING="latin-1")
+
+    assert result.returncode == 0, result.stderr
+    assert r"ALTER ROLE \u2026 SET" in result.stdout
+
+
 @pytest.mark.skipif("sys.platform != 'linux'", reason="what is imported is read off the process's maps")
 @pytest.mark.parametrize("imported", ["pydantic_core", "sqlalchemy", "_granian"])
 def test_interrupt_during_the_imports_is_silent(imported: str, tmp_path: Path) -> None:

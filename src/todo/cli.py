@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -89,7 +90,7 @@ def migrate_command(
 ) -> None:
     """Bring the database's schema to this version's."""
     if sql:
-        typer.echo(print_migration())
+        _print(print_migration())
         return
     settings = read_settings()
     with _open_direct_database(settings) as url:
@@ -106,7 +107,7 @@ def check_command() -> None:
 @commands.command("openapi")
 def openapi_command() -> None:
     """Print the OpenAPI schema."""
-    typer.echo(json.dumps(create_app(Settings(), "postgresql://").openapi(), indent=2))
+    _print(json.dumps(create_app(Settings(), "postgresql://").openapi(), indent=2))
 
 
 def _load_app(settings: Settings, database_url: str) -> FastAPI:
@@ -163,8 +164,18 @@ def _check_settings(settings: Settings) -> Finding:
 
 def _report_finding(finding: Finding) -> bool:
     word = "WRONG" if not finding.is_right else "note" if finding.advice else "ok"
-    typer.echo(f"{word:5}  {finding.subject:10}  {'; '.join(filter(None, [finding.found, finding.advice]))}")
+    _print(f"{word:5}  {finding.subject:10}  {'; '.join(filter(None, [finding.found, finding.advice]))}")
     return finding.is_right
+
+
+def _print(text: str) -> None:
+    """Print to standard output; a reader that has left ends the command without a word, and a full disk with one."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise  # typer's to end
+    except OSError as error:
+        raise BrokenEnvironment(f"standard output cannot be written to ({error.strerror})") from None
 
 
 def _open_missing_streams() -> None:
@@ -175,6 +186,8 @@ def _open_missing_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
+    if isinstance(sys.stdout, TextIOWrapper):  # of a locale that does not know every character of ours
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _check_working_folder() -> None:

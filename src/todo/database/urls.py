@@ -61,8 +61,8 @@ def _check_options(url: URL, variable: str) -> None:
             raise BadSetting(f"{variable}: has an option {name}, which libpq does not know; leave it out")
         if name in _NUMBERS and not re.fullmatch(r"-?\d{1,9}", value):
             raise BadSetting(f"{variable}: {name} must be a whole number")
-        if name in _FILES and value not in ("", "system") and not Path(value).is_file():
-            raise BadSetting(f"{variable}: {name} names a file that does not exist")
+        if name in _FILES and value not in ("", "system") and not _is_file(value):
+            raise BadSetting(f"{variable}: {name} names a file that is not there, or out of reach")
     _check_hosts(url, variable)
     if url.query.get("sslmode", "require") not in _SSL_MODES:
         raise BadSetting(f"{variable}: sslmode must be one of {', '.join(_SSL_MODES)}")
@@ -70,6 +70,13 @@ def _check_options(url: URL, variable: str) -> None:
         raise BadSetting(f"{variable}: a replication connection takes no statements; leave replication out")
     if refusal := _ask_libpq(url):
         raise BadSetting(f"{variable}: {refusal}")
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a folder on the way that is closed to this account, or a name that no file can have
+        return False
 
 
 def _check_hosts(url: URL, variable: str) -> None:
