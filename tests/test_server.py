@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -23,6 +24,9 @@ from todo import client_connections, server
 from todo.errors import BrokenEnvironment
 
 client_connections.TAKE_SECONDS = 1
+if "patient" in sys.argv:
+    client_connections.TAKE_SECONDS = 2
+    client_connections.SCAN_SECONDS = client_connections.POLL_SECONDS = 0.05
 
 def load(kind, inode):
     if kind == "raises":
@@ -455,6 +459,19 @@ def test_client_that_is_slow_gets_its_whole_answer(start: Start) -> None:
     assert taken > 8_000_000
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is cut elsewhere")
+def test_client_does_not_inherit_the_delay_of_another_at_its_address(start: Start) -> None:
+    """Whoever uses an address again, as a proxy does that has few, has the whole time for itself (row 132)."""
+    served = start("patient")
+    with open_slow_client(served) as first:
+        address = first.getsockname()
+        time.sleep(1.5)
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # nothing is left of it
+    with open_slow_client(served, address) as second:
+        time.sleep(1)
+        assert not takes_less_than_all(second)
+
+
 def takes_less_than_all(client: socket.socket) -> bool:
     """Whether what there is to read ends with a reset."""
     try:
@@ -465,9 +482,10 @@ def takes_less_than_all(client: socket.socket) -> bool:
     return False
 
 
-def open_slow_client(served: Served) -> socket.socket:
+def open_slow_client(served: Served, address: tuple[str, int] = ("", 0)) -> socket.socket:
     """Ask for a large answer over a connection that can take little of it at a time."""
     client = socket.socket()
+    client.bind(address)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     client.settimeout(20)
     client.connect((served.host, served.port))

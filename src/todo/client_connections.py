@@ -44,6 +44,7 @@ class _Connection(NamedTuple):
     """One connection as the kernel sees it."""
 
     descriptor: int
+    inode: int  # no other connection has it, while its client's address may be used again at once
     client: Address
     idle_milliseconds: int
     taken_bytes: int
@@ -68,7 +69,7 @@ class ClientConnections:
         self._port = port
         self._limit = limit
         self._requests: dict[Address, Scope] = {}
-        self._debts: dict[Address, _Debt] = {}
+        self._debts: dict[int, _Debt] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -109,12 +110,12 @@ class ClientConnections:
         for connection in connections:
             if not connection.queued_bytes:
                 continue
-            debt = self._debts.get(connection.client)
+            debt = self._debts.get(connection.inode)
             if debt is None or connection.taken_bytes >= debt.until_bytes:
                 debt = _Debt(connection.taken_bytes + connection.queued_bytes, now)
             elif now - debt.since > TAKE_SECONDS:
                 stalled.append(connection)
-            debts[connection.client] = debt
+            debts[connection.inode] = debt
         self._debts = debts
         if cut := sum(_shut(connection, at_once=True) for connection in stalled):
             _log.warning("Cut %d connections whose clients did not take their answer", cut)
@@ -137,10 +138,11 @@ def _find_connections(port: int) -> Iterator[_Connection]:
             state, sent, received, taken = _read_tcp_info(found)
             queued = _COUNT.unpack(fcntl.ioctl(found, termios.TIOCOUTQ, bytes(_COUNT.size)))[0]
             client = found.getpeername()[:2]
+            inode = os.fstat(found.fileno()).st_ino
         except OSError:  # it has just ended
             continue
         if state != _TCP_LISTEN:
-            yield _Connection(descriptor, client, min(sent, received), taken, queued)
+            yield _Connection(descriptor, inode, client, min(sent, received), taken, queued)
 
 
 def _find_sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
