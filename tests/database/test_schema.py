@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString
 from uuid import uuid4
 
@@ -23,11 +23,13 @@ from tests.support import make_database, open_client
 
 from todo.app import create_app
 from todo.database.checks import check_database
+from todo.database.compiled import Statement
+from todo.database.connections import PREPARE_THRESHOLD
 from todo.database.engine import Database
 from todo.database.schema import SchemaState, compare_revision, make_config, migrate, print_migration, read_revisions
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
-from todo.errors import BrokenEnvironment, SchemaOutdated
+from todo.errors import BrokenEnvironment, SchemaOutdated, StatementFailed
 from todo.models import Owner, TaskCreate, TaskQuery
 from todo.settings import Settings
 
@@ -601,6 +603,35 @@ async def test_newer_schema_is_served_with_one_warning(
         assert database.is_ready
         assert len(list_lines(caplog, logging.WARNING)) == 1
         assert list_lines(caplog, logging.ERROR) == []
+
+
+async def test_statements_that_were_prepared_before_a_column_changed_run_after_it(
+    migrated_url: str, owner: Owner
+) -> None:
+    """On every connection of the pool, all of which had prepared them; PostgreSQL refuses such a statement for good."""
+    async with open_database(migrated_url) as database:
+        store = TaskStore(database, owner)
+        task = await store.add(TaskCreate(title="A task"))
+        for _ in range(3 * PREPARE_THRESHOLD):
+            await asyncio.gather(*(call for _ in range(4) for call in (store.get(task.id), store.toggle(task.id))))
+        execute(migrated_url, "ALTER TABLE tasks ALTER priority TYPE integer")
+        before = await store.toggle(task.id)
+
+        assert (await store.toggle(task.id)).version == before.version + 1
+        assert {(await store.get(task.id)).id for _ in range(8)} == {task.id}
+
+
+async def test_connection_whose_prepared_statements_are_gone_is_replaced(migrated_url: str, owner: Owner) -> None:
+    """As after a pooler, or somebody behind one, has discarded them."""
+    async with open_database(migrated_url) as database:
+        store = TaskStore(database, owner)
+        task = await store.add(TaskCreate(title="A task"))
+        for _ in range(2 * PREPARE_THRESHOLD):
+            await store.get(task.id)
+        with suppress(StatementFailed):  # it returns no rows
+            await database.write(Statement(text("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")), {})
+
+        assert await store.get(task.id) == task
 
 
 async def test_newer_schema_without_a_column_is_not_served(

@@ -66,6 +66,7 @@ class Connection(AsyncConnection[TupleRow]):
     """A connection that lets go of whoever is cancelled at once; what it was doing is for `Connections` to end."""
 
     idle_since = 0.0
+    is_spoilt = False  # its prepared statements are not what psycopg takes them for, and would fail each time
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - psycopg's signature
         """Wait for the database; psycopg's own would keep a cancelled caller until it has answered, up to ten seconds.
@@ -117,11 +118,12 @@ class Connections:
 
     def give_back(self, connection: Connection) -> None:
         """Keep a connection for the next call, or end it where it is not fit for one."""
-        if connection.pgconn.transaction_status == TransactionStatus.IDLE and not self._is_closed:
+        is_idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        if is_idle and not connection.is_spoilt and not self._is_closed:
             connection.idle_since = time.monotonic()
             self._idle.append(connection)
             return
-        if connection.is_lost:  # what has ended it has likely ended the others
+        if connection.is_lost or connection.is_spoilt:  # and likely the others by the same event
             for other in self._idle:
                 self._end(other)
             self._idle.clear()

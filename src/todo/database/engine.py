@@ -39,7 +39,10 @@ from todo.errors import (
 FAILURES = {Retry.NEVER: 0, Retry.ONCE: 1, Retry.BRIEFLY: 2}
 PAUSE_SECONDS = {Retry.NEVER: 0, Retry.ONCE: 0.05, Retry.BRIEFLY: 0.25, Retry.QUICKLY: 0.05, Retry.PATIENTLY: 1}
 
+# A pooler, or somebody behind one, has discarded or mixed up prepared statements.
 UNPREPARED = ("26000", "42P05")
+# These, and a column that has another type since: "cached plan must not change result type".
+SPOILT = (*UNPREPARED, "0A000")
 
 PING = Statement(READ_SCHEMA)
 _FIND_HIDDEN_HOME = Statement(READ_HIDDEN_HOME)
@@ -142,6 +145,8 @@ class Database:
                 return [] if statement is PING else await self._execute(connection, statement, parameters)
         except (psycopg.Error, OSError) as error:
             is_lost = connection is not None and connection.is_lost
+            if connection is not None and isinstance(error, psycopg.Error) and error.sqlstate in SPOILT:
+                connection.is_spoilt = True
             raise _describe(error, reached, is_lost=is_lost) from None
         finally:
             if connection is not None:
