@@ -36,6 +36,9 @@ _TCP_LISTEN = 10
 _COUNT = struct.Struct("i")
 _CUT = struct.pack("ii", 1, 0)  # SO_LINGER: what was not taken is thrown away
 
+# The family decides how much room there is for an address: with this one, those of IPv4 can be read as well.
+_FAMILY = socket.AF_INET6
+
 Address: TypeAlias = tuple[str, int]
 _log = logging.getLogger(__name__)
 
@@ -152,7 +155,7 @@ def _find_sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
             # Nothing else is duplicated: closing the duplicate of a file would give up its locks.
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
-            found = socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM)
+            found = socket.fromfd(descriptor, _FAMILY, socket.SOCK_STREAM)
         except OSError:  # closed since
             continue
         with found:
@@ -192,7 +195,7 @@ def _limit_unsent(port: int) -> bool:
 def _shut(connection: _Connection, *, at_once: bool) -> bool:
     """End the connection, whose descriptor granian closes thereupon; return whether it was still there."""
     try:
-        with socket.fromfd(connection.descriptor, socket.AF_INET, socket.SOCK_STREAM) as found:
+        with socket.fromfd(connection.descriptor, _FAMILY, socket.SOCK_STREAM) as found:
             if found.getpeername()[:2] != connection.client:
                 return False
             if at_once:
