@@ -41,6 +41,16 @@ print("logged", flush=True)
 if sys.argv[1] == "wait":
     input()
 """
+# As granian does in the parent.
+LAST_LINES = """
+import logging.config
+from todo.logs import configure_logging, print_line
+from todo.settings import Settings
+configure_logging(Settings(log_format="console"))
+logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+for number in range(5_000):
+    print_line(f"line {number}")
+"""
 CANARY = "canary-7d1f"
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad\U000e0041"
 UNTRIMMED = Statement(
@@ -219,6 +229,13 @@ def test_lines_that_nobody_reads_are_dropped_and_counted() -> None:
     lost = [int(found[1]) for line in lines if (found := re.search(r" (\d+) lines of the log were lost", line))]
     assert len(lost) >= 1
     assert len(kept) + sum(lost) == 20_000
+
+
+def test_last_lines_are_written_before_the_end() -> None:
+    """What ends a process is said last."""
+    ended = subprocess.run([sys.executable, "-c", LAST_LINES], capture_output=True, text=True, check=True)
+
+    assert ended.stderr.splitlines() == [f"line {number}" for number in range(5_000)]
 
 
 def test_process_ends_though_nobody_reads_its_log() -> None:

@@ -4,6 +4,7 @@ Neither secrets nor bodies are ever handed to a logger, so nothing here has to t
 log may stop doing so, and a write would then block: a thread writes, and what it cannot is dropped and counted.
 """
 
+import atexit
 import logging
 import os
 import re
@@ -92,8 +93,10 @@ class BackgroundHandler(logging.Handler):
     def close(self) -> None:
         """End the thread, once it has written what waits; a later line starts another.
 
-        `logging.config.dictConfig`, which granian calls in the parent, closes the handlers that it finds in use.
+        `logging.config.dictConfig`, which granian calls in the parent, closes the handlers that it finds in use. The
+        standard library then waits for them no more at the end of the process, which is when the last line comes.
         """
+        atexit.register(self.flush)
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()

@@ -1,6 +1,7 @@
 """What was acknowledged is there again, however the service ended; and what it started ends with it."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -107,6 +108,18 @@ def test_killed_database_is_back_by_itself_and_the_log_says_so(data_dir: Path) -
         wait_until(lambda: "The embedded PostgreSQL runs again" in service.read_log())
 
         assert service.client.get("/api/alice/tasks").json() == [created]
+
+
+def test_service_whose_folder_is_removed_says_so_at_its_end(data_dir: Path) -> None:
+    """In its last line, with a status on which a supervisor starts it again."""
+    with running_service("--data-dir", str(data_dir)) as service:
+        servers = list(find_processes(data_dir))
+        shutil.rmtree(data_dir, ignore_errors=True)
+        for pid in servers:
+            os.kill(pid, signal.SIGKILL)
+
+        assert service.process.wait(PATIENCE_SECONDS) == 1
+        assert service.read_log().splitlines()[-1].endswith(f"its folder {data_dir} was removed or replaced")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
