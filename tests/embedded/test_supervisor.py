@@ -148,6 +148,20 @@ def test_it_is_tried_until_it_starts(data_dir: Path, caplog: pytest.LogCaptureFi
     assert len([record for record in told if record.levelno >= logging.WARNING]) == 2
 
 
+def test_why_it_ended_is_kept_while_no_start_can_be_tried(data_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As on a disk without room for the folder of a socket."""
+    caplog.set_level(logging.DEBUG)
+    with embedded_postgres(data_dir, None, ignore):
+        said = (data_dir / "postgres.log").read_text()
+        in_the_way = data_dir / "socket/file"
+        in_the_way.touch()
+        kill_postmaster(data_dir)
+        await_true(lambda: caplog.text.count("is not back yet") > 1)
+        in_the_way.unlink()
+        await_true(lambda: "runs again" in caplog.text)
+        assert (data_dir / "postgres.log.1").read_text().startswith(said)
+
+
 @pytest.mark.parametrize("can_start", [True, False])
 def test_a_stop_during_a_restart_leaves_nothing_behind(data_dir: Path, *, can_start: bool) -> None:
     """Whether the next PostgreSQL is on its way or cannot start."""

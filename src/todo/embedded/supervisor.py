@@ -89,7 +89,7 @@ class Supervisor:
                     self._is_steady_at = time.monotonic() + STEADY_SECONDS
                     _log.warning("The embedded PostgreSQL runs again after %.1f s", time.monotonic() - since)
                 return is_back
-            keeps_log = False
+            keeps_log = self._server is ended  # where not even a start was tried, nothing else was said
         return False
 
     def _start_again(self, *, keeps_log: bool) -> bool:
