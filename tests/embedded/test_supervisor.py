@@ -21,6 +21,7 @@ from tests.embedded.servers import (
     list_processes,
     make_database,
     read_pid,
+    refuse,
     start_parent,
 )
 
@@ -227,6 +228,15 @@ def test_a_full_disk_that_has_room_again_is_enough(place: Path) -> None:
             await_true(lambda: takes_rows(url))
             assert count_rows(url) >= rows + 2
         assert list_processes(data_dir) == []
+
+
+@pytest.mark.root  # only root may mount a disk
+def test_a_start_on_a_full_disk_is_one_line_that_names_the_disk(place: Path) -> None:
+    """There is no room for PostgreSQL's own words."""
+    with small_disk(place / "disk") as disk:
+        make_database(disk / "data")
+        fill(disk)
+        assert "full disk" in str(refuse(disk / "data"))
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux can tell whose processes these are")

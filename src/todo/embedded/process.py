@@ -89,9 +89,8 @@ def read_reason(folder: Folder) -> str:
 
 
 def _fail_to_start(folder: Folder) -> BrokenEnvironment:
-    return BrokenEnvironment(
-        f"the embedded PostgreSQL does not start: {read_reason(folder)} ({folder.path / 'postgres.log'})"
-    )
+    reason = read_reason(folder) or "it could not even say why, as on a full disk"
+    return BrokenEnvironment(f"the embedded PostgreSQL does not start: {reason} ({folder.path / 'postgres.log'})")
 
 
 def end_orphan(folder: Folder, report: Callable[[str], None]) -> None:
