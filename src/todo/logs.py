@@ -5,15 +5,17 @@ log may stop doing so, and a write would then block: a thread writes, and what i
 """
 
 import atexit
+import json
 import logging
 import os
 import re
 import select
 import sys
 import threading
+import time
 from collections import deque
 
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 from todo.settings import Settings
 
@@ -28,6 +30,8 @@ _CONTROL = re.compile(
 STANDARD_ERROR = 2
 # What waits for a reader that has stopped; later lines are dropped.
 WAITING_BYTES = 1_048_576
+# What a line may wait for others to be written with: waking the thread costs more than all the rest of a line.
+GATHER_SECONDS = 0.02
 # What the end of a process waits for a reader.
 FLUSH_SECONDS = 1
 # Several processes write to one pipe: up to this size a write is not torn apart (POSIX, PIPE_BUF).
@@ -38,7 +42,9 @@ def configure_logging(settings: Settings) -> None:
     """Send every log line of this process to standard error, in the format that the settings ask for."""
     wants_json = settings.log_format == "json" or (settings.log_format is None and not sys.stderr.isatty())
     handler = BackgroundHandler()
-    handler.setFormatter(_make_json_formatter() if wants_json else ConsoleFormatter())
+    handler.setFormatter(LineFormatter() if wants_json else ConsoleFormatter())
+    # What no format here writes, and each line would pay for (logging's documentation, "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
 
 
@@ -83,7 +89,8 @@ class BackgroundHandler(logging.Handler):
                 self._waiting.append(line)
                 self._waiting_bytes += len(line)
                 self._start_thread()
-                self._changed.notify_all()
+                if len(self._waiting) == 1:
+                    self._changed.notify_all()
 
     def flush(self) -> None:
         """Wait until all is written, for FLUSH_SECONDS at most."""
@@ -108,20 +115,27 @@ class BackgroundHandler(logging.Handler):
             threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def _write_all(self) -> None:
-        while lines := self._take_lines():
-            is_written = _write(b"".join(lines))
-            with self._changed:
-                self._waiting_bytes -= sum(map(len, lines))
-                self._lost += 0 if is_written else len(lines)
-                if is_written and self._lost and self._waiting_bytes < WAITING_BYTES // 2:
-                    self._report_lost()
-                self._changed.notify_all()
+        while self._await_line():
+            time.sleep(GATHER_SECONDS)
+            while lines := self._take_lines():
+                is_written = _write(b"".join(lines))
+                with self._changed:
+                    self._waiting_bytes -= sum(map(len, lines))
+                    self._lost += 0 if is_written else len(lines)
+                    if is_written and self._lost and self._waiting_bytes < WAITING_BYTES // 2:
+                        self._report_lost()
+                    self._changed.notify_all()
 
-    def _take_lines(self) -> list[bytes]:
-        """Wait for lines, and take as many as may be written at once; none means the end."""
+    def _await_line(self) -> bool:
+        """Wait for a line; return false at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             self._is_writing = bool(self._waiting)
+            return self._is_writing
+
+    def _take_lines(self) -> list[bytes]:
+        """Take as many lines as may be written at once."""
+        with self._changed:
             lines: list[bytes] = []
             size = 0
             while self._waiting and (not lines or size + len(self._waiting[0]) <= ATOMIC_BYTES):
@@ -158,7 +172,15 @@ class ConsoleFormatter(logging.Formatter):
         return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", super().formatMessage(record))
 
 
-def _make_json_formatter() -> JsonFormatter:
-    fields = ["asctime", "levelname", "name", "message"]
-    names = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "traceback"}
-    return JsonFormatter(fields, rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z")
+class LineFormatter(OrjsonFormatter):
+    """A line for programs, in ASCII: what breaks lines or turns the direction of text elsewhere is an escape."""
+
+    def __init__(self) -> None:
+        fields = ["asctime", "levelname", "name", "message"]
+        names = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "traceback"}
+        super().__init__(fields, rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write the record."""
+        line = super().format(record)
+        return line if line.isascii() else json.dumps(json.loads(line))
