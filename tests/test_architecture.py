@@ -112,10 +112,10 @@ def test_sql_is_never_formatted(path: Path) -> None:
 
 
 def test_only_one_function_vouches_for_an_owner() -> None:
-    """Whoever holds an `Owner` got it, in the end, from the one dependency that authentication will replace."""
+    """Whoever holds an `Owner` got it, in the end, from the one dependency that authentication replaces."""
     makers = [str(path.relative_to(SOURCE)) for path in MODULES if "Owner" in read_calls(path)]
 
     assert makers == ["api/dependencies.py"]
     source = ast.parse((SOURCE / "api/dependencies.py").read_text())
     functions = [node for node in ast.walk(source) if isinstance(node, ast.AsyncFunctionDef)]
-    assert [node.name for node in functions if "Owner(" in ast.unparse(node)] == ["identify_owner"]
+    assert [node.name for node in functions if "Owner(" in ast.unparse(node)] == ["trust_path"]

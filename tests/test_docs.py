@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from todo.api import health, tasks
+from todo.api.dependencies import trust_path
 from todo.api.problems import TYPE_PREFIX
 from todo.errors import TodoError
 from todo.settings import Settings
@@ -39,7 +40,8 @@ def test_every_setting_is_documented(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in (*tasks.router.routes, *health.router.routes) if isinstance(route, APIRoute)]
+    "route",
+    [route for route in (*tasks.make_router(trust_path).routes, *health.router.routes) if isinstance(route, APIRoute)],
 )
 def test_every_route_is_documented(route: APIRoute) -> None:
     """With its method and its path."""

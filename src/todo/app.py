@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
-from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 
 from todo import __version__
 from todo.api import health, tasks
-from todo.api.dependencies import State
+from todo.api.dependencies import IdentifyOwner, State, trust_path
 from todo.api.methods import AllowedMethods
 from todo.api.middleware import Cors, HeadAsGet, LargeAnswers, RequestContext, TargetRules, UnexpectedErrors
 from todo.api.problems import ProblemApi, answer_errors
@@ -30,8 +29,11 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
-def create_app(settings: Settings, database_url: str) -> FastAPI:
-    """Make the application on the database at `database_url`; nothing is connected before its lifespan begins."""
+def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOwner = trust_path) -> FastAPI:
+    """Make the application on the database at `database_url`; nothing is connected before its lifespan begins.
+
+    `identify_owner`, a dependency of FastAPI's, is where authentication comes in.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -50,15 +52,18 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             deadline_seconds=settings.deadline_seconds,
         )
         first_contact.cancel()
+        await asyncio.wait([first_contact])
         await database.close()
 
     app = ProblemApi(
         title="Todo backend",
         version=__version__,
         lifespan=lifespan,
+        # Not `include_router`, which would match a path twice.
+        routes=[*tasks.make_router(identify_owner).routes, *health.router.routes],
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing here would read it
         redirect_slashes=False,
         redoc_url=None,
-        generate_unique_id_function=_name_operation,
         middleware=[
             Middleware(RequestContext),
             Middleware(
@@ -81,8 +86,6 @@ def create_app(settings: Settings, database_url: str) -> FastAPI:
             Middleware(UnexpectedErrors),
         ],
     )
-    app.include_router(tasks.router)
-    app.include_router(health.router)
     app.add_api_route("/", _redirect_to_docs, include_in_schema=False)
     answer_errors(app, AllowedMethods(app))
     return app
@@ -95,7 +98,3 @@ async def _make_first_contact(database: Database) -> None:
 
 async def _redirect_to_docs() -> RedirectResponse:
     return RedirectResponse("/docs")
-
-
-def _name_operation(route: APIRoute) -> str:
-    return route.name

@@ -273,7 +273,7 @@ class Task(SQLModel, table=True):
 
 
 class TaskPublic(SQLModel):
-    """A task as every response carries it: what the OpenAPI document says of it."""
+    """A task as every response carries it."""
 
     id: UUID
     user_id: str

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import jwt
@@ -21,13 +22,13 @@ KEY = "a key of this test and of nothing else"
 
 
 @pytest.fixture
-async def client(database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
+async def client(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an application that asks for tokens."""
     [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     printed: dict[str, Any] = {"TodoError": TodoError}  # whatever the example defines
+    monkeypatch.setenv("TOKEN_KEY", KEY)
     exec(example, printed)  # noqa: S102 - the README is ours
-    app = create_app(Settings(), database_url)
-    printed["require_tokens"](app, KEY)
+    app = create_app(Settings(), database_url, printed["identify_by_token"])
     async with open_client(app) as client:
         yield client
 
@@ -70,6 +71,29 @@ async def test_path_must_be_the_token_s_user(client: httpx2.AsyncClient, owner: 
     response = await client.get("/api/alice/tasks", headers=make_token(owner))
 
     assert_problem(response, 403, "forbidden")
+
+
+async def test_document_says_that_tokens_are_asked_for(client: httpx2.AsyncClient) -> None:
+    """Every task route has the security scheme, and no other route has."""
+    document = (await client.get("/openapi.json")).json()
+    operations = {
+        (path, method): operation for path, item in document["paths"].items() for method, operation in item.items()
+    }
+
+    assert document["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
+    for (path, _), operation in operations.items():
+        assert operation.get("security", []) == ([{"HTTPBearer": []}] if path.startswith("/api/") else [])
+
+
+async def test_every_task_route_refuses_who_has_no_token(client: httpx2.AsyncClient) -> None:
+    """Whatever its method; nothing of the request is looked at before."""
+    document = (await client.get("/openapi.json")).json()
+    asked = [(path, method) for path, item in document["paths"].items() for method in item if path.startswith("/api/")]
+
+    assert asked
+    for path, method in asked:
+        response = await client.request(method, path.format(user_id="alice", task_id=uuid4()))
+        assert_problem(response, 401, "unauthorized")
 
 
 async def test_authorization_is_ignored_where_nothing_asks_for_it(database_url: str, tasks_url: str) -> None:

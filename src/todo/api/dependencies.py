@@ -1,10 +1,11 @@
-"""What a handler is given: the owner, and that owner's tasks."""
+"""Who the owner of a request is, and the way to that owner's tasks."""
 
 import re
-from typing import Annotated, TypedDict
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeAlias, TypedDict
 from uuid import UUID
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Request, params
 from pydantic import AfterValidator, BeforeValidator
 
 from todo.database.engine import Database
@@ -43,14 +44,24 @@ UserId = Annotated[
 TaskId = Annotated[UUID, Path(description="The task's id, a UUID."), BeforeValidator(_check_uuid)]
 
 
-async def identify_owner(user_id: UserId) -> Owner:
-    """Say whose tasks the request is about: the one function that authentication will replace."""
+IdentifyOwner: TypeAlias = Callable[..., Owner | Awaitable[Owner]]  # any dependency of FastAPI's that returns one
+
+
+async def trust_path(user_id: UserId) -> Owner:
+    """Take the path's word for whose tasks the request is about: authentication brings a function of its own."""
     return Owner(user_id)
 
 
-async def open_store(request: Request, owner: Annotated[Owner, Depends(identify_owner)]) -> TaskStore:
+def require_owner(identify_owner: IdentifyOwner) -> params.Depends:
+    """Make the dependency of every task route: it has the owner identified, and keeps it for `open_store`."""
+
+    async def keep_owner(request: Request, owner: Annotated[Owner, Depends(identify_owner)]) -> None:
+        request.state.owner = owner
+
+    dependency: params.Depends = Depends(keep_owner)
+    return dependency
+
+
+def open_store(request: Request) -> TaskStore:
     """Give access to the owner's tasks, and to nobody else's."""
-    return TaskStore(request.state.database, owner)
-
-
-Tasks = Annotated[TaskStore, Depends(open_store)]
+    return TaskStore(request.state.database, request.state.owner)

@@ -4,10 +4,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from todo.api.problems import document
-from todo.api.routes import StrictRoute
+from todo.api.routes import StrictRoute, name_operation
 from todo.database.engine import Database
 
-router = APIRouter(prefix="/health", tags=["health"], route_class=StrictRoute, responses=document(422, 500))
+router = APIRouter(
+    prefix="/health",
+    tags=["health"],
+    route_class=StrictRoute,
+    generate_unique_id_function=name_operation,
+    responses=document(422, 500),
+)
 
 
 class Health(BaseModel):

@@ -20,7 +20,7 @@ Query = TypeVar("Query", bound=BaseModel)
 Parameter: TypeAlias = dict[str, Any]  # a Parameter Object of OpenAPI
 
 
-def describe_parameters(*parameters: Parameter) -> dict[str, Any]:
+def describe(*parameters: Parameter) -> dict[str, Any]:
     """Declare, for a route's `openapi_extra`, parameters that the handler reads by itself."""
     return {"parameters": list(parameters)}
 

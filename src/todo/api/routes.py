@@ -10,6 +10,11 @@ from todo.api.bodies import read_json
 from todo.api.parameters import check_parameters, find_parameters
 
 
+def name_operation(route: APIRoute) -> str:
+    """Return the `operationId` of a route: the name of its function."""
+    return route.name
+
+
 class StrictRoute(APIRoute):
     """A route that refuses parameters it does not know and bodies that are not strictly JSON."""
 

@@ -1,6 +1,6 @@
 """The routes of a user's tasks. Each handler reads the request, calls one method of the store, and answers."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from todo.api.cursors import make_cursor, read_cursor
-from todo.api.dependencies import TaskId, Tasks
+from todo.api.dependencies import IdentifyOwner, TaskId, open_store, require_owner
 from todo.api.headers import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -18,21 +18,25 @@ from todo.api.headers import (
     read_if_match,
     read_if_none_match,
 )
-from todo.api.parameters import describe_parameters, describe_query, read_query
+from todo.api.parameters import describe, describe_query, read_query
 from todo.api.problems import document
-from todo.api.routes import StrictRoute
+from todo.api.routes import StrictRoute, name_operation
 from todo.errors import Fault, InvalidInput
-from todo.models import Status, TaskCompletion, TaskCreate, TaskPublic, TaskQuery, TaskRow, TasksCompletion, TaskUpdate
-
-router = APIRouter(
-    prefix="/api/{user_id}/tasks",
-    tags=["tasks"],
-    route_class=StrictRoute,
-    responses=document(400, 404, 422, 500, 503, 504),
+from todo.models import (
+    Owner,
+    Status,
+    TaskCompletion,
+    TaskCreate,
+    TaskPublic,
+    TaskQuery,
+    TaskRow,
+    TasksCompletion,
+    TaskUpdate,
 )
 
 # FastAPI's type for what a route answers with.
-Responses = dict[int | str, dict[str, Any]]
+Responses: TypeAlias = dict[int | str, dict[str, Any]]
+Options: TypeAlias = dict[str, Any]  # of a route
 
 
 def _describe_headers(**headers: str) -> dict[str, Any]:
@@ -45,12 +49,6 @@ CREATED: Responses = {
 }
 LISTED: Responses = {200: _describe_headers(Link='The next page, with `rel="next"`, if there is one.')}
 NOT_MODIFIED: Responses = {304: {"description": "The client has it as it is."}}
-# What the operations have in common that change one task: for their routes.
-CONDITIONAL_CHANGE: dict[str, Any] = {
-    "response_model": TaskPublic,
-    "responses": document(408, 412, 413, 415),
-    "openapi_extra": describe_parameters(IF_MATCH),
-}
 FLIP = TaskCompletion()
 
 # Required: a client that means one task, and has lost its id, must not reach them all.
@@ -69,17 +67,11 @@ class Deleted(BaseModel):
     deleted: int
 
 
-@router.post(
-    "",
-    status_code=201,
-    response_model=TaskPublic,
-    responses=CREATED | document(408, 413, 415),
-    openapi_extra=describe_parameters(IDEMPOTENCY_KEY),
-)
-async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Response:
+async def create_task(request: Request, task: TaskCreate) -> Response:
     """Create a task; under an `Idempotency-Key`, once, however often it is asked for."""
+    tasks = open_store(request)
     key = read_idempotency_key(request)
-    _refuse_other_user(request, task.user_id)
+    _refuse_other_user(tasks.owner, task.user_id)
     created, is_replayed = (await tasks.add(task), False) if key is None else await tasks.add_once(task, key)
     response = _answer(request, created, status=201)
     response.headers["Location"] = created.url
@@ -88,14 +80,9 @@ async def create_task(request: Request, tasks: Tasks, task: TaskCreate) -> Respo
     return response
 
 
-@router.get(
-    "",
-    response_model=list[TaskPublic],
-    responses=LISTED,
-    openapi_extra=describe_parameters(*describe_query(TaskQuery)),
-)
-async def list_tasks(request: Request, tasks: Tasks) -> Response:
+async def list_tasks(request: Request) -> Response:
     """List the user's tasks, the newest first unless asked otherwise; `Link` leads to the next page."""
+    tasks = open_store(request)
     query = read_query(request, TaskQuery)
     after = None if query.cursor is None else read_cursor(tasks.owner, query, query.cursor)
     page = await tasks.page(query, after)
@@ -108,26 +95,21 @@ async def list_tasks(request: Request, tasks: Tasks) -> Response:
     return response
 
 
-@router.patch("", responses=document(408, 413, 415))
-async def complete_tasks(tasks: Tasks, status: StatusChoice, completion: TasksCompletion) -> Updated:
+async def complete_tasks(request: Request, status: StatusChoice, completion: TasksCompletion) -> Updated:
     """Complete or reopen every task of a status; those that are so already do not count as updated."""
+    tasks = open_store(request)
     return Updated(updated=await tasks.complete_all(status, completed=completion.completed))
 
 
-@router.delete("")
-async def delete_tasks(tasks: Tasks, status: StatusChoice) -> Deleted:
+async def delete_tasks(request: Request, status: StatusChoice) -> Deleted:
     """Delete every task of a status for good."""
+    tasks = open_store(request)
     return Deleted(deleted=await tasks.remove_all(status))
 
 
-@router.get(
-    "/{task_id}",
-    response_model=TaskPublic,
-    responses=NOT_MODIFIED,
-    openapi_extra=describe_parameters(IF_NONE_MATCH),
-)
-async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
+async def get_task(request: Request, task_id: TaskId) -> Response:
     """Read one task, unless the client has it as it is."""
+    tasks = open_store(request)
     known = read_if_none_match(request)
     task = await tasks.get(task_id)
     if known is None or task.version in known:
@@ -135,28 +117,27 @@ async def get_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
     return _answer(request, task)
 
 
-@router.put("/{task_id}", operation_id="put_task", **CONDITIONAL_CHANGE)
-@router.patch("/{task_id}", **CONDITIONAL_CHANGE)
-async def update_task(request: Request, tasks: Tasks, task_id: TaskId, changes: TaskUpdate) -> Response:
+async def update_task(request: Request, task_id: TaskId, changes: TaskUpdate) -> Response:
     """Change the members given; those left out keep their value, with PUT as well."""
+    tasks = open_store(request)
     versions = read_if_match(request)
-    _refuse_other_user(request, changes.user_id)
+    _refuse_other_user(tasks.owner, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes, versions))
 
 
-@router.patch("/{task_id}/complete", **CONDITIONAL_CHANGE)
-async def complete_task(request: Request, tasks: Tasks, task_id: TaskId, completion: TaskCompletion = FLIP) -> Response:
+async def complete_task(request: Request, task_id: TaskId, completion: TaskCompletion = FLIP) -> Response:
     """Flip `completed`, or set it where the body says to what."""
+    tasks = open_store(request)
     versions = read_if_match(request)
-    _refuse_other_user(request, completion.user_id)
+    _refuse_other_user(tasks.owner, completion.user_id)
     if "completed" not in completion.model_fields_set:
         return _answer(request, await tasks.toggle(task_id, versions))
     return _answer(request, await tasks.set_completed(task_id, versions, completed=completion.completed))
 
 
-@router.delete("/{task_id}", status_code=204, responses=document(412), openapi_extra=describe_parameters(IF_MATCH))
-async def delete_task(request: Request, tasks: Tasks, task_id: TaskId) -> Response:
+async def delete_task(request: Request, task_id: TaskId) -> Response:
     """Delete a task for good."""
+    tasks = open_store(request)
     await tasks.remove(task_id, read_if_match(request))
     return Response(status_code=204)
 
@@ -187,6 +168,33 @@ def _link_next(request: Request, list_url: str, cursor: str) -> str:
     return f'<{list_url}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
-def _refuse_other_user(request: Request, user_id: str | None) -> None:
-    if user_id is not None and user_id != request.path_params["user_id"]:
+def _refuse_other_user(owner: Owner, user_id: str | None) -> None:
+    if user_id is not None and user_id != owner:
         raise InvalidInput(faults=[Fault(place="pointer", name="/user_id", detail="must be the user id of the path")])
+
+
+def make_router(identify_owner: IdentifyOwner) -> APIRouter:
+    """Make the routes; `identify_owner` is a dependency that says whose tasks a request is about."""
+    router = APIRouter(
+        prefix="/api/{user_id}/tasks",
+        tags=["tasks"],
+        route_class=StrictRoute,
+        generate_unique_id_function=name_operation,
+        dependencies=[require_owner(identify_owner)],
+        responses=document(400, 404, 422, 500, 503, 504),
+    )
+    creation: Options = {"responses": CREATED | document(408, 413, 415), "openapi_extra": describe(IDEMPOTENCY_KEY)}
+    listing: Options = {"responses": LISTED, "openapi_extra": describe(*describe_query(TaskQuery))}
+    reading: Options = {"responses": NOT_MODIFIED, "openapi_extra": describe(IF_NONE_MATCH)}
+    change: Options = {"responses": document(408, 412, 413, 415), "openapi_extra": describe(IF_MATCH)}
+    removal: Options = {"responses": document(412), "openapi_extra": describe(IF_MATCH)}
+    router.post("", status_code=201, response_model=TaskPublic, **creation)(create_task)
+    router.get("", response_model=list[TaskPublic], **listing)(list_tasks)
+    router.patch("", responses=document(408, 413, 415))(complete_tasks)
+    router.delete("")(delete_tasks)
+    router.get("/{task_id}", response_model=TaskPublic, **reading)(get_task)
+    router.patch("/{task_id}", response_model=TaskPublic, **change)(update_task)
+    router.put("/{task_id}", response_model=TaskPublic, operation_id="put_task", **change)(update_task)
+    router.patch("/{task_id}/complete", response_model=TaskPublic, **change)(complete_task)
+    router.delete("/{task_id}", status_code=204, **removal)(delete_task)
+    return router
