@@ -1,7 +1,7 @@
 # Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz bench mutants soak fix migrate lock clean
+.PHONY: help run dev test check fuzz bench bench-quick mutants soak fix migrate lock clean
 
 # A new database is made for the tests unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -12,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-11s %s\n", $$1, $$2}'
 
 run: $(VENV)/run ## Serve the API, on an embedded PostgreSQL unless DATABASE_URL names another
 	@$(BIN)/todo serve
@@ -36,8 +36,11 @@ check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, 
 fuzz: $(VENV)/dev ## Put many more generated requests to the service than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py
 
-bench: $(VENV)/dev ## Measure what docs/decisions.md quotes (minutes)
-	@$(BIN)/python bench/indexes.py
+bench: $(VENV)/dev ## Measure what docs/decisions.md and docs/performance quote (half an hour; BENCH_ARGS='cpu latency')
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-quick: $(VENV)/dev ## Measure less of it, in two minutes, into bench-results
+	@$(BIN)/python -m bench --quick $(BENCH_ARGS)
 
 mutants: $(VENV)/dev ## Change the code in one place at a time, and see that a test notices (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)
@@ -61,7 +64,7 @@ lock: $(VENV)/dev ## Write the requirements files anew, with the newest versions
 	done
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results bench-results
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one with PYTHON=…" >&2; exit 1; }
