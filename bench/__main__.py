@@ -4,10 +4,12 @@ import argparse
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.cpu import run_cpu
+from bench.latency import run_latency
 from bench.postgres import running_postgres
 from bench.results import keep, read_facts
 from bench.run import Run, console
@@ -28,21 +30,25 @@ def run_indexes(run: Run) -> object:
 
 PARTS: Mapping[str, Callable[[Run], object]] = {
     "cpu": run_cpu,
+    "latency": run_latency,
     "indexes": run_indexes,
 }
-QUICK_PARTS = ("cpu",)
+QUICK_PARTS = ("cpu", "latency")
 
 
 def main() -> None:
     """Measure."""
     options = read_options()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was started is ended on either
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is ended on either; a shell may ignore the first
+        signal.signal(number, signal.default_int_handler)
     with running_postgres() as database_url:
         repetitions = options.repetitions or (2 if options.quick else 5)
         run = Run(database_url, options.quick, repetitions)
         for name in options.parts or (QUICK_PARTS if options.quick else PARTS):
+            began = time.monotonic()
             figures = PARTS[name](run)
-            keep(options.output, name, {"facts": read_facts(database_url), "figures": figures})
+            facts = read_facts(database_url) | {"seconds": round(time.monotonic() - began)}
+            keep(options.output, name, {"facts": facts, "figures": figures})
 
 
 def read_options() -> argparse.Namespace:

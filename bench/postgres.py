@@ -26,7 +26,6 @@ SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "1GB",
     "max_wal_size": "8GB",
-    "timezone": "UTC",  # the rivals' timestamps are in that of the session
     "synchronous_commit": "off",  # how long the disk takes for a commit says nothing of the service
 }
 

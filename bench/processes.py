@@ -25,10 +25,10 @@ def find_port() -> int:
 
 
 def make_environment(**settings: str) -> dict[str, str]:
-    """Make an environment without the settings of whoever runs this."""
+    """Make an environment without the settings of whoever runs this; sessions are in UTC, as the rivals rely on."""
     prefixes = ("DATABASE_URL", "PG", "TODO_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
-    return kept | settings
+    return {**kept, "PGTZ": "UTC", **settings}
 
 
 @contextmanager
@@ -39,17 +39,16 @@ def running(
 
     In a session of its own, so that Ctrl-C reaches this process alone, which then ends what it has started in turn.
     """
-    process = subprocess.Popen(command, env=environment, start_new_session=True, **files)  # type: ignore[call-overload]  # files are what they are named after
-    try:
-        yield process
-    finally:
-        process.terminate()
+    with subprocess.Popen(command, env=environment, start_new_session=True, **files) as process:  # type: ignore[call-overload]  # files are what they are named after
         try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 def find_processes(pid: int) -> Iterator[int]:
