@@ -13,6 +13,7 @@ from bench.latency import run_latency
 from bench.postgres import running_postgres
 from bench.results import keep, read_facts
 from bench.run import Run, console
+from bench.scale import run_scale
 
 
 def run_indexes(run: Run) -> object:
@@ -31,6 +32,7 @@ def run_indexes(run: Run) -> object:
 PARTS: Mapping[str, Callable[[Run], object]] = {
     "cpu": run_cpu,
     "latency": run_latency,
+    "scale": run_scale,
     "indexes": run_indexes,
 }
 QUICK_PARTS = ("cpu", "latency")
@@ -43,7 +45,7 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     with running_postgres() as database_url:
         repetitions = options.repetitions or (2 if options.quick else 5)
-        run = Run(database_url, options.quick, repetitions)
+        run = Run(database_url, options.quick, repetitions, options.tasks)
         for name in options.parts or (QUICK_PARTS if options.quick else PARTS):
             began = time.monotonic()
             figures = PARTS[name](run)
@@ -57,6 +59,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all unless some are named")
     parser.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
     parser.add_argument("--repetitions", type=int, help="how often the CPU is measured (5)")
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="of the large database (1000000)")
     parser.add_argument("--output", type=Path, help="the folder for the figures and the plots")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

@@ -16,6 +16,7 @@ class Run:
     database_url: str
     is_quick: bool
     repetitions: int  # of what is measured by turns
+    tasks: int  # of a large database
 
     def say(self, step: str) -> None:
         """Say what is being done."""
