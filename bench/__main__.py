@@ -10,10 +10,12 @@ from pathlib import Path
 
 from bench.cpu import run_cpu
 from bench.latency import run_latency
+from bench.memory import run_memory
 from bench.postgres import running_postgres
 from bench.results import keep, read_facts
 from bench.run import Run, console
 from bench.scale import run_scale
+from bench.start import run_start
 
 
 def run_indexes(run: Run) -> object:
@@ -33,9 +35,11 @@ PARTS: Mapping[str, Callable[[Run], object]] = {
     "cpu": run_cpu,
     "latency": run_latency,
     "scale": run_scale,
+    "memory": run_memory,
+    "start": run_start,
     "indexes": run_indexes,
 }
-QUICK_PARTS = ("cpu", "latency")
+QUICK_PARTS = ("cpu", "latency", "memory", "start")
 
 
 def main() -> None:
