@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.cpu import run_cpu
 from bench.latency import run_latency
 from bench.memory import run_memory
+from bench.plots import plot
 from bench.postgres import running_postgres
 from bench.results import keep, read_facts
 from bench.run import Run, console
@@ -54,7 +55,8 @@ def main() -> None:
             began = time.monotonic()
             figures = PARTS[name](run)
             facts = read_facts(database_url) | {"seconds": round(time.monotonic() - began)}
-            keep(options.output, name, {"facts": facts, "figures": figures})
+            kept = keep(options.output, name, {"facts": facts, "figures": figures})
+            plot(name, kept["figures"], options.output)
 
 
 def read_options() -> argparse.Namespace:

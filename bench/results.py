@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -54,11 +54,12 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
 
 
-def keep(folder: Path, part: str, figures: object) -> dict[str, Any]:
-    """Put a part's figures into the file, beside those of other parts, and return all."""
+def keep(folder: Path, part: str, figures: Mapping[str, object]) -> dict[str, Any]:
+    """Put a part's figures into the file, beside those of other parts, and return them as they read in there."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / FILE
     results: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
     results[part] = figures
     file.write_text(json.dumps(results, indent=1) + "\n")
-    return results
+    kept: dict[str, Any] = json.loads(file.read_text())[part]
+    return kept
