@@ -40,7 +40,7 @@ PARTS: Mapping[str, Callable[[Run], object]] = {
     "start": run_start,
     "indexes": run_indexes,
 }
-QUICK_PARTS = ("cpu", "latency", "memory", "start")
+QUICK_PARTS = ("cpu", "latency", "memory")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ each repetition runs them in new processes.
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -23,7 +24,7 @@ VARIABLE = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|own-[0-9]+-[0-9]+-[0-9]+"
     r'|"(created_at|updated_at|completed_at)":"[^"]*"'
 )
-QUICK_SHARE = 0.3
+QUICK_SHARE = 0.2
 LEAST_REQUESTS = 8  # psycopg prepares a statement when it is run for the sixth time
 
 Costs: TypeAlias = Mapping[str, Mapping[str, Sequence[Cost]]]
@@ -72,12 +73,9 @@ def measure_cpu(run: Run, way: Way) -> Costs:
         _prepare(run.database_url, repetition)
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="todo-bench-")))
-            subjects = {
-                contender: stack.enter_context(
-                    way.open_subject(contender, run.database_url, way.log_level, folder / "log")
-                )
-                for contender in CONTENDERS
-            }
+            opened = [way.open_subject(name, run.database_url, way.log_level, folder / "log") for name in CONTENDERS]
+            with ThreadPoolExecutor() as threads:
+                subjects = dict(zip(CONTENDERS, threads.map(stack.enter_context, opened), strict=True))
             for operation in OPERATIONS:
                 measured = _measure_operation(subjects, operation, repetition, QUICK_SHARE if run.is_quick else 1)
                 for contender, cost in measured.items():

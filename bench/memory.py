@@ -30,7 +30,7 @@ ROLES = {"resource_tracker": "resource tracker", "spawn_main": "worker"}  # by w
 def run_memory(run: Run) -> object:
     """Memory of every process after a mix of requests."""
     figures: dict[str, object] = {}
-    for kind in (EXTERNAL, EMBEDDED):
+    for kind in (EXTERNAL,) if run.is_quick else (EXTERNAL, EMBEDDED):
         requests = QUICK_REQUESTS if run.is_quick else REQUESTS if kind == EXTERNAL else REQUESTS // 5
         run.say(f"memory: {requests} requests, {kind}")
         with (

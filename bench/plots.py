@@ -13,6 +13,8 @@ COLORS = dict(zip(CONTENDERS, ("#bbbbbb", "#88bbdd", "#dd9955", "#bb7733", "#226
 SMALL, LARGE = "#aaccaa", "#226622"
 ROOM = 0.8  # of the place that bars have beside each other
 
+LEAST_LABELLED_MIB = 15
+
 Figures = Mapping[str, Any]  # read from JSON
 
 
@@ -35,7 +37,8 @@ def plot_cpu(figures: Figures) -> Figure:
         for contender, by_operation in cpu_us.items()
     }
     _draw_bars(axes, list(usual), bars, COLORS)
-    axes.set(ylabel=f"CPU of a request\n({USUAL_WAY} = 1)", title="granian, one worker, a line of the log a request")
+    axes.set(ylabel=f"CPU of a request\n({USUAL_WAY} = 1)")
+    axes.set_title("Behind granian, each request logged", loc="left")
     return figure
 
 
@@ -43,11 +46,13 @@ def plot_latency(figures: Figures) -> Figure:
     """Plot the p50, and the p99 as a whisker, for each distance of the database."""
     figure = Figure(figsize=(9, 2.5 * len(figures)), layout="constrained")
     panels = figure.subplots(len(figures), squeeze=False)[:, 0]
-    for axes, (round_trip_ms, by_contender) in zip(panels, figures.items(), strict=True):
+    for axes, (round_trip_ms, measured) in zip(panels, figures.items(), strict=True):
+        by_contender = measured["operations"]
         p50 = {name: [one["p50_ms"] for one in each.values()] for name, each in by_contender.items()}
         p99 = {name: [one["p99_ms"] for one in each.values()] for name, each in by_contender.items()}
         _draw_bars(axes, list(by_contender[SERVICE]), p50, COLORS, p99)
-        axes.set(ylabel="p50 and p99, ms", title=f"{round_trip_ms} ms between service and database, there and back")
+        axes.set(ylabel="p50 and p99, ms")
+        axes.set_title(f"{round_trip_ms} ms from the service to the database and back", loc="left")
     return figure
 
 
@@ -61,7 +66,9 @@ def plot_scale(figures: Figures) -> Figure:
         f"{figures['tasks']} tasks": [each["large"] for each in p50_ms.values()],
     }
     _draw_bars(axes, list(p50_ms), bars, dict(zip(bars, (SMALL, LARGE), strict=True)))
-    axes.set(ylabel="p50, ms", yscale="log")
+    axes.set(ylabel="p50, ms", yscale="log", ylim=(0.5, None))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     return figure
 
 
@@ -75,7 +82,10 @@ def plot_memory(figures: Figures) -> Figure:
         for role, mib in measured["at_end_mib"].items():
             if not role.startswith("all"):
                 axes.barh(place, mib, left=left, color=LARGE if not left else SMALL, edgecolor="white")
-                axes.text(left + mib / 2, place, f"{role}\n{mib:.0f}", ha="center", va="center", fontsize=7)
+                label = f"{role}\n{mib:.0f}" if mib > LEAST_LABELLED_MIB else ""
+                axes.text(
+                    left + mib / 2, place, label, ha="center", va="center", color="white" if not left else "black"
+                )
                 left += mib
     axes.set(xlabel="PSS, MiB")
     axes.spines[["top", "right"]].set_visible(False)
@@ -121,4 +131,4 @@ def _draw_bars(
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7, frameon=False, ncols=len(bars), loc="lower right", bbox_to_anchor=(1, 1))

@@ -66,7 +66,7 @@ def running_service(log: Path, settings: Mapping[str, str]) -> Iterator[tuple[su
 def run_start(run: Run) -> object:
     """Time to the first answer, with compiled byte code and without, and the time that imports take."""
     times: dict[str, dict[str, Spread]] = {}
-    for kind in (EXTERNAL, EMBEDDED):
+    for kind in (EXTERNAL,) if run.is_quick else (EXTERNAL, EMBEDDED):
         run.say(f"start: {kind}")
         with make_surroundings(kind, run.database_url) as settings, tempfile.TemporaryDirectory() as folder:
             log, empty = Path(folder, "log"), Path(folder, "empty")
