@@ -1,4 +1,19 @@
-"""The command line of the bench: parts by name, all unless some are named."""
+"""What the service costs: `make bench` measures all of it, `make bench-quick` less in two minutes.
+
+    make bench BENCH_ARGS='cpu latency'
+    make bench BENCH_ARGS='scale --tasks 10000000'
+
+    cpu      CPU time of a request and throughput, against the rivals, whose answers are compared before
+    latency  p50 and p99 where the database is 0, 5 and 20 ms away, against the usual way
+    scale    p50 among a thousand tasks and a million, of far pages, and of a user with many tasks
+    memory   memory of every process of the service after many requests
+    start    time to the first answer, with compiled byte code and without, and time of imports
+    indexes  what the indexes cost and save, as docs/decisions.md quotes it
+
+PostgreSQL runs on a port of this machine, as do the services; all of it listens to this machine alone, and ends with
+the run, or with Ctrl-C. Tables are printed, `results.json` keeps every part's last figures with what machine they are
+of, and each part has its plot beside it.
+"""
 
 import argparse
 import signal
@@ -75,4 +90,7 @@ def read_options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

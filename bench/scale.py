@@ -26,7 +26,7 @@ from rich.table import Table
 
 QUICK_TASKS = 10_000  # of the large database
 TASKS_EACH, HEAVY_SHARE = 10, 20  # of a user in the crowd, and one in so many is of one user
-REQUESTS, QUICK_REQUESTS, WARM_UP, TURNS = 200, 20, 10, 4
+REQUESTS, QUICK_REQUESTS, WARM_UP, TURNS = 200, 20, 10, 10
 HEAVY, USUAL, SHORT, MAKER, LEAVER = "heavy", "usual", "short", "maker", "leaver"
 LEAVING = 250
 USERS = {f"list of {SHORT_LIST}": SHORT, "create": MAKER, "delete": LEAVER}  # of operations; the others': USUAL
@@ -130,6 +130,7 @@ def _make_heavy_calls(port: int, tasks: int) -> Sequence[Call]:
         "list of 1000": "",
         "20 by title": f"?limit={PAGE}&sort=title",
         "search": SEARCH,
+        "search in vain": f"?q=no-such-word&limit={PAGE}",
     }
 
     def make_call(name: str, query: str) -> Call:
