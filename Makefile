@@ -36,7 +36,7 @@ check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, 
 fuzz: $(VENV)/dev ## Put many more generated requests to the service than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py
 
-bench: $(VENV)/dev ## Measure what docs/decisions.md and docs/performance quote (half an hour; BENCH_ARGS='cpu latency')
+bench: $(VENV)/dev ## Measure what docs/decisions.md and docs/performance quote (twenty minutes; BENCH_ARGS='cpu latency')
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 bench-quick: $(VENV)/dev ## Measure less of it, in two minutes, into bench-results
