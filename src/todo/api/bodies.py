@@ -101,8 +101,11 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _check_media_type(request: Request) -> None:
+    declared = request.headers.get("content-type", "")
+    if declared == JSON and "content-encoding" not in request.headers:  # as nearly everybody sends it
+        return
     header = Message()
-    header["Content-Type"] = request.headers.get("content-type", "")
+    header["Content-Type"] = declared
     charset = header.get_content_charset("utf-8")
     is_json = header.get_content_type() in accepted_media_types(request.method)
     if not is_json or charset != "utf-8" or request.headers.get("content-encoding", "identity") != "identity":

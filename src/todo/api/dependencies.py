@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeAlias, TypedDict
+from functools import wraps
+from inspect import signature
+from typing import Annotated, Any, TypeAlias, TypedDict
 from uuid import UUID
 
-from fastapi import Depends, Path, Request, params
+from fastapi import Depends, Path, Request
 from pydantic import AfterValidator, BeforeValidator
 
 from todo.database.engine import Database
@@ -44,6 +46,7 @@ UserId = Annotated[
 TaskId = Annotated[UUID, Path(description="The task's id, a UUID."), BeforeValidator(_check_uuid)]
 
 
+Handler: TypeAlias = Callable[..., Awaitable[Any]]  # it answers with what its route declares
 IdentifyOwner: TypeAlias = Callable[..., Owner | Awaitable[Owner]]  # any dependency of FastAPI's that returns one
 
 
@@ -52,16 +55,27 @@ async def trust_path(user_id: UserId) -> Owner:
     return Owner(user_id)
 
 
-def require_owner(identify_owner: IdentifyOwner) -> params.Depends:
-    """Make the dependency of every task route: it has the owner identified, and keeps it for `open_store`."""
+def give_owner(handler: Handler, identify_owner: IdentifyOwner) -> Handler:
+    """Have FastAPI give a handler its `owner` from the dependency `identify_owner`.
 
-    async def keep_owner(request: Request, owner: Annotated[Owner, Depends(identify_owner)]) -> None:
-        request.state.owner = owner
+    FastAPI reads dependencies off a signature, and this one differs between applications. One that is declared for the
+    whole router could not hand over what it returns, and a second one that keeps it costs each request 25 µs.
+    """
 
-    dependency: params.Depends = Depends(keep_owner)
-    return dependency
+    @wraps(handler)
+    async def handle(**arguments: object) -> object:
+        return await handler(**arguments)
+
+    declared = signature(handler)
+    dependency = Annotated[Owner, Depends(identify_owner)]
+    parameters = [
+        parameter.replace(annotation=dependency) if parameter.name == "owner" else parameter
+        for parameter in declared.parameters.values()
+    ]
+    handle.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
+    return handle
 
 
-def open_store(request: Request) -> TaskStore:
+def open_store(request: Request, owner: Owner) -> TaskStore:
     """Give access to the owner's tasks, and to nobody else's."""
-    return TaskStore(request.state.database, request.state.owner)
+    return TaskStore(request.state.database, owner)

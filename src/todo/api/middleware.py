@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Collection
 from http import HTTPStatus
 from time import perf_counter
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
 
 from todo.api.problems import answer
 from todo.errors import InternalError, MalformedRequest, NoSuchResource, Overloaded, TodoError
@@ -54,6 +54,7 @@ class RequestContext:
             return
         sent_id = Headers(scope=scope).get("x-request-id", "")
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(uuid4())
+        raw_id = request_id.encode()
         scope["state"]["request_id"] = request_id
         method, is_private = scope["method"], scope["path"].startswith("/api/")
         started, status = perf_counter(), 0
@@ -62,11 +63,11 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(raw=message["headers"])
-                headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
+                # Nothing inside sets one of these.
+                headers = message["headers"]
+                headers += [(b"x-request-id", raw_id), (b"x-content-type-options", b"nosniff")]
                 if is_private:
-                    headers["Cache-Control"] = "no-store"
+                    headers.append((b"cache-control", b"no-store"))
             await send(message)
 
         try:

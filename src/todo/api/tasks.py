@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from todo.api.cursors import make_cursor, read_cursor
-from todo.api.dependencies import IdentifyOwner, TaskId, open_store, require_owner
+from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store
 from todo.api.headers import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -67,11 +67,11 @@ class Deleted(BaseModel):
     deleted: int
 
 
-async def create_task(request: Request, task: TaskCreate) -> Response:
+async def create_task(request: Request, owner: Owner, task: TaskCreate) -> Response:
     """Create a task; under an `Idempotency-Key`, once, however often it is asked for."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     key = read_idempotency_key(request)
-    _refuse_other_user(tasks.owner, task.user_id)
+    _refuse_other_user(owner, task.user_id)
     created, is_replayed = (await tasks.add(task), False) if key is None else await tasks.add_once(task, key)
     response = _answer(request, created, status=201)
     response.headers["Location"] = created.url
@@ -80,36 +80,36 @@ async def create_task(request: Request, task: TaskCreate) -> Response:
     return response
 
 
-async def list_tasks(request: Request) -> Response:
+async def list_tasks(request: Request, owner: Owner) -> Response:
     """List the user's tasks, the newest first unless asked otherwise; `Link` leads to the next page."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     query = read_query(request, TaskQuery)
-    after = None if query.cursor is None else read_cursor(tasks.owner, query, query.cursor)
+    after = None if query.cursor is None else read_cursor(owner, query, query.cursor)
     page = await tasks.page(query, after)
-    list_url = _make_list_url(request, tasks.owner)
+    list_url = _make_list_url(request, owner)
     for task in page.tasks:
         task.url = f"{list_url}/{task.id}"
     response = Response(write_json(page.tasks), media_type="application/json")
     if page.end:
-        response.headers["Link"] = _link_next(request, list_url, make_cursor(tasks.owner, query, page.end))
+        response.headers["Link"] = _link_next(request, list_url, make_cursor(owner, query, page.end))
     return response
 
 
-async def complete_tasks(request: Request, status: StatusChoice, completion: TasksCompletion) -> Updated:
+async def complete_tasks(request: Request, owner: Owner, status: StatusChoice, completion: TasksCompletion) -> Updated:
     """Complete or reopen every task of a status; those that are so already do not count as updated."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     return Updated(updated=await tasks.complete_all(status, completed=completion.completed))
 
 
-async def delete_tasks(request: Request, status: StatusChoice) -> Deleted:
+async def delete_tasks(request: Request, owner: Owner, status: StatusChoice) -> Deleted:
     """Delete every task of a status for good."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     return Deleted(deleted=await tasks.remove_all(status))
 
 
-async def get_task(request: Request, task_id: TaskId) -> Response:
+async def get_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
     """Read one task, unless the client has it as it is."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     known = read_if_none_match(request)
     task = await tasks.get(task_id)
     if known is None or task.version in known:
@@ -117,27 +117,27 @@ async def get_task(request: Request, task_id: TaskId) -> Response:
     return _answer(request, task)
 
 
-async def update_task(request: Request, task_id: TaskId, changes: TaskUpdate) -> Response:
+async def update_task(request: Request, owner: Owner, task_id: TaskId, changes: TaskUpdate) -> Response:
     """Change the members given; those left out keep their value, with PUT as well."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     versions = read_if_match(request)
-    _refuse_other_user(tasks.owner, changes.user_id)
+    _refuse_other_user(owner, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes, versions))
 
 
-async def complete_task(request: Request, task_id: TaskId, completion: TaskCompletion = FLIP) -> Response:
+async def complete_task(request: Request, owner: Owner, task_id: TaskId, completion: TaskCompletion = FLIP) -> Response:
     """Flip `completed`, or set it where the body says to what."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     versions = read_if_match(request)
-    _refuse_other_user(tasks.owner, completion.user_id)
+    _refuse_other_user(owner, completion.user_id)
     if "completed" not in completion.model_fields_set:
         return _answer(request, await tasks.toggle(task_id, versions))
     return _answer(request, await tasks.set_completed(task_id, versions, completed=completion.completed))
 
 
-async def delete_task(request: Request, task_id: TaskId) -> Response:
+async def delete_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
     """Delete a task for good."""
-    tasks = open_store(request)
+    tasks = open_store(request, owner)
     await tasks.remove(task_id, read_if_match(request))
     return Response(status_code=204)
 
@@ -180,21 +180,24 @@ def make_router(identify_owner: IdentifyOwner) -> APIRouter:
         tags=["tasks"],
         route_class=StrictRoute,
         generate_unique_id_function=name_operation,
-        dependencies=[require_owner(identify_owner)],
         responses=document(400, 404, 422, 500, 503, 504),
     )
+
+    def own(handler: Handler) -> Handler:
+        return give_owner(handler, identify_owner)
+
     creation: Options = {"responses": CREATED | document(408, 413, 415), "openapi_extra": describe(IDEMPOTENCY_KEY)}
     listing: Options = {"responses": LISTED, "openapi_extra": describe(*describe_query(TaskQuery))}
     reading: Options = {"responses": NOT_MODIFIED, "openapi_extra": describe(IF_NONE_MATCH)}
     change: Options = {"responses": document(408, 412, 413, 415), "openapi_extra": describe(IF_MATCH)}
     removal: Options = {"responses": document(412), "openapi_extra": describe(IF_MATCH)}
-    router.post("", status_code=201, response_model=TaskPublic, **creation)(create_task)
-    router.get("", response_model=list[TaskPublic], **listing)(list_tasks)
-    router.patch("", responses=document(408, 413, 415))(complete_tasks)
-    router.delete("")(delete_tasks)
-    router.get("/{task_id}", response_model=TaskPublic, **reading)(get_task)
-    router.patch("/{task_id}", response_model=TaskPublic, **change)(update_task)
-    router.put("/{task_id}", response_model=TaskPublic, operation_id="put_task", **change)(update_task)
-    router.patch("/{task_id}/complete", response_model=TaskPublic, **change)(complete_task)
-    router.delete("/{task_id}", status_code=204, **removal)(delete_task)
+    router.post("", status_code=201, response_model=TaskPublic, **creation)(own(create_task))
+    router.get("", response_model=list[TaskPublic], **listing)(own(list_tasks))
+    router.patch("", responses=document(408, 413, 415))(own(complete_tasks))
+    router.delete("")(own(delete_tasks))
+    router.get("/{task_id}", response_model=TaskPublic, **reading)(own(get_task))
+    router.patch("/{task_id}", response_model=TaskPublic, **change)(own(update_task))
+    router.put("/{task_id}", response_model=TaskPublic, operation_id="put_task", **change)(own(update_task))
+    router.patch("/{task_id}/complete", response_model=TaskPublic, **change)(own(complete_task))
+    router.delete("/{task_id}", status_code=204, **removal)(own(delete_task))
     return router
