@@ -17,7 +17,7 @@ import psycopg
 
 from todo.database.compiled import Statement
 from todo.database.engine import Database, Rows
-from todo.database.schema import migrate
+from todo.database.migration import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres

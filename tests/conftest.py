@@ -17,7 +17,7 @@ from tests.support import make_database, open_client
 
 from todo.app import create_app
 from todo.database.engine import Database
-from todo.database.schema import migrate
+from todo.database.migration import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres

@@ -16,7 +16,7 @@ RANKS = [
     {"database", "embedded"},
     {"api"},
     {"app"},
-    {"logs", "client_connections", "server", "cli"},
+    {"logs", "client_connections", "server", "worker", "cli"},
     {"__main__"},
 ]
 FORBIDDEN = {

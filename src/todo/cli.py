@@ -1,4 +1,8 @@
-"""The command line: serve, migrate, check, openapi."""
+"""The command line: serve, migrate, check, openapi.
+
+What `serve` does not need is imported by the commands that do: its process stays for as long as it serves, and Alembic,
+FastAPI and SQLModel would cost it as much memory and time as they cost a worker.
+"""
 
 import json
 import os
@@ -10,15 +14,12 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from fastapi import FastAPI
 from sqlalchemy.engine import URL
 
-from todo.app import create_app
-from todo.database.checks import Finding, check_database
-from todo.database.schema import SchemaState, migrate, print_migration
+from todo.database.revisions import is_newest
 from todo.database.urls import derive_direct_url, read_database_url
 from todo.embedded.folder import default_data_dir
 from todo.embedded.postgres import embedded_postgres
@@ -26,14 +27,12 @@ from todo.errors import BadSetting, BrokenEnvironment
 from todo.logs import STANDARD_ERROR, configure_logging, print_line
 from todo.server import ensure_port_is_free, serve
 from todo.settings import Settings, read_settings
+from todo.worker import load_app
+
+if TYPE_CHECKING:
+    from todo.database.checks import Finding
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MIGRATION_OUTCOMES = {
-    SchemaState.OUTDATED: "The schema is migrated.",
-    SchemaState.CURRENT: "The schema is as this version wants it already.",
-    SchemaState.NEWER: "The schema is newer than this version, and left as it is.",
-}
-
 commands = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -70,13 +69,13 @@ def serve_command(
     configure_logging(settings)
     ensure_port_is_free(settings.host, settings.port)
     with _open_database(settings) as url:
-        if settings.is_embedded and (found := migrate(read_database_url(url))) is not SchemaState.CURRENT:
-            print_line(MIGRATION_OUTCOMES[found])
+        if settings.is_embedded and not is_newest(url):
+            print_line(_migrate(url))
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
         print_line(f"API   {address}/api/{{user_id}}/tasks")
         print_line(f"Docs  {address}/docs")
         serve(
-            partial(_load_app, settings, url),
+            partial(load_app, settings, url),
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
@@ -90,11 +89,13 @@ def migrate_command(
 ) -> None:
     """Bring the database's schema to this version's."""
     if sql:
+        from todo.database.migration import print_migration  # noqa: PLC0415 - see above
+
         _print(print_migration())
         return
     settings = read_settings()
     with _open_direct_database(settings) as url:
-        print_line(MIGRATION_OUTCOMES[migrate(read_database_url(url))])
+        print_line(_migrate(url))
 
 
 @commands.command("check")
@@ -107,12 +108,22 @@ def check_command() -> None:
 @commands.command("openapi")
 def openapi_command() -> None:
     """Print the OpenAPI schema."""
+    from todo.app import create_app  # noqa: PLC0415 - see above
+
     _print(json.dumps(create_app(Settings(), "postgresql://").openapi(), indent=2))
 
 
-def _load_app(settings: Settings, database_url: str) -> FastAPI:
-    configure_logging(settings)
-    return create_app(settings, database_url)
+def _migrate(url: str) -> str:
+    """Migrate the database, and return what there is to say of it."""
+    from todo.database.migration import migrate  # noqa: PLC0415 - see above
+    from todo.database.schema import SchemaState  # noqa: PLC0415
+
+    outcomes = {
+        SchemaState.OUTDATED: "The schema is migrated.",
+        SchemaState.CURRENT: "The schema is as this version wants it already.",
+        SchemaState.NEWER: "The schema is newer than this version, and left as it is.",
+    }
+    return outcomes[migrate(read_database_url(url))]
 
 
 @contextmanager
@@ -143,7 +154,9 @@ def _read_unpooled_url(settings: Settings) -> URL | None:
     return read_database_url(settings.database_url_unpooled.get_secret_value(), variable="DATABASE_URL_UNPOOLED")
 
 
-def _check() -> Iterator[Finding]:
+def _check() -> "Iterator[Finding]":
+    from todo.database.checks import Finding, check_database  # noqa: PLC0415 - see above
+
     try:
         settings = read_settings()
         with _open_database(settings) as address:
@@ -155,14 +168,16 @@ def _check() -> Iterator[Finding]:
         yield Finding("settings", is_right=False, found=str(error))
 
 
-def _check_settings(settings: Settings) -> Finding:
+def _check_settings(settings: Settings) -> "Finding":
+    from todo.database.checks import Finding  # noqa: PLC0415 - see above
+
     if settings.is_embedded:
         return Finding("settings", is_right=True, found="no DATABASE_URL, so an embedded database")
     advice = "" if settings.public_url else "without TODO_PUBLIC_URL, `url` and `Location` repeat the request's Host"
     return Finding("settings", is_right=True, found="DATABASE_URL", advice=advice)
 
 
-def _report_finding(finding: Finding) -> bool:
+def _report_finding(finding: "Finding") -> bool:
     word = "WRONG" if not finding.is_right else "note" if finding.advice else "ok"
     _print(f"{word:5}  {finding.subject:10}  {'; '.join(filter(None, [finding.found, finding.advice]))}")
     return finding.is_right

@@ -9,7 +9,7 @@ from psycopg import sql
 from sqlalchemy import URL
 
 from todo.database.checks import Finding, check_database
-from todo.database.schema import read_revisions
+from todo.database.revisions import REVISIONS
 from todo.database.urls import read_database_url
 
 CANARY = "canary-hunter2"
@@ -84,7 +84,7 @@ def test_good_database_is_right_in_everything(url: URL) -> None:
     assert str(url.database) in findings["connection"].found
     assert findings["server"].found.startswith("PostgreSQL ")
     assert str(url.username) in findings["role"].found
-    assert f"revision {read_revisions()[0]}," in findings["schema"].found
+    assert f"revision {REVISIONS[0]}," in findings["schema"].found
 
 
 def test_unreachable_database_is_one_finding() -> None:

@@ -12,7 +12,8 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from todo.database.schema import make_config, read_revisions
+from todo.database.migration import make_config
+from todo.database.revisions import REVISIONS
 
 ROOT = Path(__file__).parents[2]
 SQUAWK = Path(sys.executable).with_name("squawk")
@@ -46,6 +47,13 @@ def print_revision(revision: str, *folders: Path) -> str:
     return "BEGIN;\n-- Running upgrade" + output.getvalue().partition("-- Running upgrade")[2]
 
 
+def test_revisions_are_those_of_the_files() -> None:
+    """The code knows them without Alembic, the newest first."""
+    scripts = ScriptDirectory.from_config(make_config()).walk_revisions()
+
+    assert tuple(script.revision for script in scripts) == REVISIONS
+
+
 def find_faults(statements: str) -> set[str]:
     """The rules that are broken, by the statements as `migrate` runs them."""
     unfolded = BLOCK.sub(lambda block: CONTROL.sub("", block["body"]), f"SET lock_timeout = '5s';\n{statements}")
@@ -55,7 +63,7 @@ def find_faults(statements: str) -> set[str]:
     return {fault["rule_name"] for fault in json.loads(judged.stdout)}
 
 
-@pytest.mark.parametrize("revision", read_revisions())
+@pytest.mark.parametrize("revision", REVISIONS)
 def test_revision_stops_no_request(revision: str) -> None:
     """It waits for a lock within bounds, holds none for long, and takes nothing away that somebody reads."""
     assert find_faults(print_revision(revision)) == set()
@@ -79,6 +87,6 @@ def test_revision_stops_no_request(revision: str) -> None:
 )
 def test_revision_that_would_stop_requests_is_found(tmp_path: Path, block: str, change: str, fault: str) -> None:
     """Though the table is made by an earlier revision, and in a block as well."""
-    (tmp_path / "invented.py").write_text(INVENTED.format(head=read_revisions()[0], change=block.format(change)))
+    (tmp_path / "invented.py").write_text(INVENTED.format(head=REVISIONS[0], change=block.format(change)))
 
     assert fault in find_faults(print_revision("invented", tmp_path))

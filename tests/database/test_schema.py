@@ -26,7 +26,9 @@ from todo.database.checks import check_database
 from todo.database.compiled import Statement
 from todo.database.connections import PREPARE_THRESHOLD
 from todo.database.engine import Database
-from todo.database.schema import SchemaState, compare_revision, make_config, migrate, print_migration, read_revisions
+from todo.database.migration import make_config, migrate, print_migration
+from todo.database.revisions import REVISIONS
+from todo.database.schema import SchemaState, compare_revision
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.errors import BrokenEnvironment, SchemaOutdated, StatementFailed
@@ -40,7 +42,7 @@ LOCK = 7_030_301  # part of the contract between versions: two of them may migra
 
 MIGRATE = """
 import sys
-from todo.database.schema import migrate
+from todo.database.migration import migrate
 from todo.database.urls import read_database_url
 
 migrate(read_database_url(sys.argv[1]))
@@ -99,7 +101,7 @@ def settled_url(database_url: str) -> Iterator[str]:
 @pytest.fixture
 def earlier_url(migrated_url: str) -> str:
     """The URL of a database that the first version of this service migrated: its revision is in Alembic's own table."""
-    execute(migrated_url, "DROP TABLE todo_schema_version", *make_alembic_version(read_revisions()[-1]))
+    execute(migrated_url, "DROP TABLE todo_schema_version", *make_alembic_version(REVISIONS[-1]))
     return migrated_url
 
 
@@ -221,7 +223,7 @@ def test_empty_database_goes_to_the_newest_revision(empty_url: str) -> None:
     """`migrate` says how it found the schema, and leaves it as the code wants it."""
     assert migrate(read_database_url(empty_url)) is SchemaState.OUTDATED
 
-    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
+    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
     assert describe(empty_url)["tables"] == {"tasks": ""}
 
 
@@ -247,7 +249,7 @@ def test_concurrent_migrations_end_well(empty_url: str) -> None:
         errors = [process.communicate(timeout=PATIENCE)[1] for process in processes]
 
     assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 4
-    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
+    assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
 
 
 def test_printed_migration_makes_the_same_schema(empty_url: str, settled_url: str) -> None:
@@ -314,12 +316,12 @@ def test_down_and_up_again_keeps_the_rows(migrated_url: str) -> None:
     assert migrate(read_database_url(migrated_url)) is SchemaState.OUTDATED
 
     assert (fetch(migrated_url, "SELECT * FROM tasks ORDER BY id"), describe(migrated_url)) == before
-    assert fetch(migrated_url, "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
+    assert fetch(migrated_url, "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
 
 
 def test_each_revision_down_and_up_again_keeps_the_rows(migrated_url: str) -> None:
     """One step back is a step back, not a loss, wherever in the history it is taken; twice is no worse."""
-    for revision in read_revisions():
+    for revision in REVISIONS:
         add_row(migrated_url)
         before = fetch(migrated_url, "SELECT * FROM tasks ORDER BY id"), describe(migrated_url)
 
@@ -496,8 +498,8 @@ def test_database_of_the_first_version_is_taken_over(earlier_url: str, role: str
     assert migrate(read_database_url(earlier_url)) is SchemaState.CURRENT
 
     assert (fetch(earlier_url, "SELECT * FROM tasks"), describe(earlier_url)["constraints"]) == before
-    assert fetch(earlier_url, "SELECT version_num FROM alembic_version") == [(read_revisions()[-1],)]
-    assert fetch(log_in(earlier_url, role), "SELECT version_num FROM todo_schema_version") == [(read_revisions()[0],)]
+    assert fetch(earlier_url, "SELECT version_num FROM alembic_version") == [(REVISIONS[-1],)]
+    assert fetch(log_in(earlier_url, role), "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
 
 
 @pytest.mark.parametrize("revisions", [["unheard-of"], ["0001"], ["one", "two"]], ids=["unknown", "ours", "two"])
@@ -521,7 +523,7 @@ async def test_another_applications_revision_says_nothing_of_ours(
 
 def test_revision_says_how_the_schema_stands() -> None:
     """A revision that this code does not know was made after it."""
-    newest, *older = read_revisions()
+    newest, *older = REVISIONS
 
     assert compare_revision(newest) is SchemaState.CURRENT
     assert {compare_revision(revision) for revision in (None, *older)} == {SchemaState.OUTDATED}

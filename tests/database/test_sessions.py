@@ -12,7 +12,8 @@ from sqlalchemy import URL, make_url
 from tests.support import make_database, publish
 
 from todo.database.checks import check_database
-from todo.database.schema import MIGRATION_LOCK, SchemaState, migrate, print_migration
+from todo.database.migration import MIGRATION_LOCK, migrate, print_migration
+from todo.database.schema import SchemaState
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.models import Owner, TaskCreate, TaskQuery

@@ -8,7 +8,7 @@ import pytest
 from tests.support import open_client
 
 from todo.app import create_app
-from todo.database.schema import migrate
+from todo.database.migration import migrate
 from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres
 from todo.settings import Settings

@@ -1,5 +1,6 @@
 """Which methods a path has: the router itself names only those of the first route that matches."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from fastapi import FastAPI
@@ -10,9 +11,11 @@ class AllowedMethods:
     """The methods of every path of an application."""
 
     def __init__(self, app: FastAPI) -> None:
-        undocumented = {route.path: route.methods or set() for route in app.routes if isinstance(route, Route)}
-        documented = {path: {method.upper() for method in item} for path, item in app.openapi()["paths"].items()}
-        self._paths = [(compile_path(path)[0], _sort(methods)) for path, methods in (undocumented | documented).items()]
+        methods: defaultdict[str, set[str]] = defaultdict(set)
+        for route in app.routes:
+            if isinstance(route, Route):
+                methods[route.path] |= route.methods or set()
+        self._paths = [(compile_path(path)[0], _sort(found)) for path, found in methods.items()]
 
     def at(self, path: str) -> str:
         """Return the value of `Allow` (RFC 9110, section 10.2.1) for a path, empty where there is none."""

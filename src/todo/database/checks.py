@@ -12,7 +12,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from todo.database.connections import refuse_other_encodings
-from todo.database.schema import CONNECT_TIMEOUT_SECONDS, SERVABLE, SchemaState, read_revisions, read_schema
+from todo.database.migration import CONNECT_TIMEOUT_SECONDS, read_schema
+from todo.database.revisions import REVISIONS
+from todo.database.schema import SERVABLE, SchemaState
 from todo.database.urls import is_pooled
 
 OLDEST_SERVER = 15
@@ -218,7 +220,7 @@ def _check_schema(connection: Connection) -> Finding:
     if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
         return Finding("schema", is_right=False, found=schema.found)
     advice = "; run `todo migrate`" if schema.state is SchemaState.OUTDATED else ""
-    found = f"{schema.found}, {schema.state.value} ({read_revisions()[0]}){advice}"
+    found = f"{schema.found}, {schema.state.value} ({REVISIONS[0]}){advice}"
     return Finding("schema", schema.state in SERVABLE, found)
 
 

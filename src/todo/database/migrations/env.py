@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from todo import models  # noqa: F401 - importing it is what fills the metadata
-from todo.database.schema import VERSION_TABLE
+from todo.database.revisions import VERSION_TABLE
 
 # CHECK constraints are compared by name only, and only where asked for; a test compares their SQL.
 COMPARED = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]

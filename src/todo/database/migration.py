@@ -1,0 +1,143 @@
+"""How a database's schema becomes this version's: what `todo migrate` does, with Alembic."""
+
+from io import StringIO
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from todo.database.connections import refuse_other_encodings
+from todo.database.revisions import REVISIONS, VERSION_TABLE
+from todo.database.schema import READ_SCHEMA, Schema, SchemaState, judge_refusal, judge_schema
+from todo.errors import BrokenEnvironment
+
+CONNECT_TIMEOUT_SECONDS = 15  # a Neon database that sleeps wakes up in much less
+
+MIGRATION_LOCK = 7_030_301  # any number will do, as long as every migration of this schema takes the same one
+_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# Another migration may take its time; a lock on the table stops every request for as long as it is waited for.
+_WAIT_FOR_OTHER_MIGRATION = text("SET LOCAL lock_timeout = '60s'")
+_WAIT_FOR_TABLE = text("SET LOCAL lock_timeout = '5s'")
+
+_HAS_TABLE = text("SELECT to_regclass(:name) IS NOT NULL")
+# A constraint keeps its name when its table is renamed.
+_IS_OURS = text(
+    "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(:name) AND conname = 'ck_tasks_user_id')"
+)
+# The first version of this service kept its revision here. It is left as it is: processes of that version read it.
+EARLIER_VERSION_TABLE = "alembic_version"
+_READ_EARLIER_REVISIONS = text("SELECT version_num FROM alembic_version")
+_COPY_GRANTS = text("""
+    DO $$
+    DECLARE reader text;
+    BEGIN
+        FOR reader IN
+            SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
+            FROM pg_class, aclexplode(relacl)
+            WHERE pg_class.oid = 'alembic_version'::regclass AND privilege_type = 'SELECT'
+        LOOP
+            EXECUTE format('GRANT SELECT ON todo_schema_version TO %s', reader);
+        END LOOP;
+    END
+    $$
+""")
+
+
+def make_config(output: StringIO | None = None) -> Config:
+    """Make the Alembic configuration; `output` takes the SQL of an offline run."""
+    config = Config(output_buffer=output)
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def read_schema(connection: Connection) -> Schema:
+    """Say how the schema stands for the role that migrates: unusable, too, where something is in a migration's way."""
+    schema = Schema(SchemaState.OUTDATED, "revision none")
+    if _has(connection, VERSION_TABLE):
+        try:
+            revisions, columns, _ = connection.execute(READ_SCHEMA).one()
+            schema = judge_schema(revisions, columns, missing_privileges=[])
+        except ProgrammingError as error:
+            refusal = judge_refusal(error.orig)
+            if refusal is None:
+                raise
+            schema = refusal
+    if schema.state is SchemaState.OUTDATED and not schema.revision and (obstacle := _find_obstacle(connection)):
+        return Schema(SchemaState.UNUSABLE, obstacle)
+    return schema
+
+
+def _find_obstacle(connection: Connection) -> str | None:
+    """Say what is in the way of a first migration, if anything is."""
+    for name in ("tasks", "tasks_set_aside"):
+        if _has(connection, name) and not _is_ours(connection, name):
+            return f"there is a `{name}` that is not this service's: give the service a database of its own"
+    if _has(connection, "tasks") and not _find_earlier_revision(connection):
+        return f"there is a `tasks` without its revision: restore `{VERSION_TABLE}` from the same backup"
+    return None
+
+
+def _find_earlier_revision(connection: Connection) -> str | None:
+    """Return the revision of a database that only the first version of this service has migrated."""
+    if not _is_ours(connection, "tasks") or not _has(connection, EARLIER_VERSION_TABLE):
+        return None
+    recorded = set(connection.execute(_READ_EARLIER_REVISIONS).scalars())
+    return next((revision for revision in REVISIONS if revision in recorded), None)
+
+
+def _has(connection: Connection, table: str) -> bool:
+    return bool(connection.execute(_HAS_TABLE, {"name": table}).scalar_one())
+
+
+def _is_ours(connection: Connection, table: str) -> bool:
+    return bool(connection.execute(_IS_OURS, {"name": table}).scalar_one())
+
+
+def migrate(url: URL) -> SchemaState:
+    """Bring the database at `url`, a direct one, to this code's revision, and return how it stood before.
+
+    Several at once end well; a schema newer than this code is left alone. Raises BrokenEnvironment when the
+    database refuses, cannot be reached, or has something in the way.
+    """
+    engine = create_engine(
+        url,
+        poolclass=NullPool,
+        # Whatever the role's default is: one that has waited for another migration has to see what that has done.
+        isolation_level="READ COMMITTED",
+        client_encoding="utf8",
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
+    refuse_other_encodings(engine.pool)
+    try:
+        with engine.begin() as connection:
+            connection.execute(_WAIT_FOR_OTHER_MIGRATION)
+            connection.execute(_LOCK, {"lock": MIGRATION_LOCK})
+            connection.execute(_WAIT_FOR_TABLE)
+            schema = read_schema(connection)
+            if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
+                raise BrokenEnvironment(f"the database could not be migrated: {schema.found}")
+            if schema.state is SchemaState.OUTDATED:
+                _upgrade(connection, schema)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise BrokenEnvironment(f"the database could not be migrated: {reason}") from error
+    return schema.state
+
+
+def _upgrade(connection: Connection, schema: Schema) -> None:
+    config = make_config()
+    config.attributes["connection"] = connection
+    if not schema.revision and (earlier := _find_earlier_revision(connection)):
+        command.stamp(config, earlier)
+        connection.execute(_COPY_GRANTS)
+    command.upgrade(config, "head")
+
+
+def print_migration() -> str:
+    """Return the SQL that brings an empty database to the newest revision."""
+    output = StringIO()
+    command.upgrade(make_config(output), "head", sql=True)
+    return output.getvalue()
