@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 
-from pythonjsonlogger.orjson import OrjsonFormatter
+import orjson
 
 from todo.settings import Settings
 
@@ -172,15 +173,23 @@ class ConsoleFormatter(logging.Formatter):
         return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", super().formatMessage(record))
 
 
-class LineFormatter(OrjsonFormatter):
-    """A line for programs, in ASCII: what breaks lines or turns the direction of text elsewhere is an escape."""
+class LineFormatter(logging.Formatter):
+    """A line for programs: a JSON object, whose members are also those of a line whose arguments have names.
 
-    def __init__(self) -> None:
-        fields = ["asctime", "levelname", "name", "message"]
-        names = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "traceback"}
-        super().__init__(fields, rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z")
+    In ASCII, so that what breaks lines or turns the direction of text elsewhere is an escape.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Write the record."""
-        line = super().format(record)
-        return line if line.isascii() else json.dumps(json.loads(line))
+        members: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if isinstance(record.args, Mapping):
+            members |= record.args
+        if record.exc_info:
+            members["traceback"] = self.formatException(record.exc_info)
+        line = orjson.dumps(members, default=str)
+        return line.decode() if line.isascii() else json.dumps(members, default=str)

@@ -245,4 +245,4 @@ def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None
         "request_id": scope["state"]["request_id"],
         "user_id": scope.get("path_params", {}).get("user_id", "-")[:USER_ID_LENGTH],
     }
-    _log.info("%(method)s %(route)s %(status)s %(duration_ms)s ms %(request_id)s %(user_id)s", facts, extra=facts)
+    _log.info("%(method)s %(route)s %(status)s %(duration_ms)s ms %(request_id)s %(user_id)s", facts)
