@@ -1,7 +1,7 @@
 # Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz bench bench-quick mutants soak fix migrate lock clean
+.PHONY: help run dev test check fuzz statements bench bench-quick mutants soak fix migrate lock clean
 
 # A new database is made for the tests unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -41,6 +41,9 @@ bench: $(VENV)/dev ## Measure what docs/decisions.md and docs/performance quote 
 
 bench-quick: $(VENV)/dev ## Measure less of it, in two minutes, into bench-results
 	@$(BIN)/python -m bench --quick $(BENCH_ARGS)
+
+statements: $(VENV)/dev ## Write every SQL statement on tasks, for reading, into tests/database/statements.sql
+	@$(BIN)/python -m tests.database.golden
 
 mutants: $(VENV)/dev ## Change the code in one place at a time, and see that a test notices (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)

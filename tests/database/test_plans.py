@@ -23,6 +23,7 @@ from todo.models import Owner
 OWNER, TASK_ID = Owner(f"user-{uuid4()}"), uuid4()
 TASKS = 500
 OTHERS_TASKS = 50
+PARTITIONS = 4
 VERSIONS = 50  # of a task: what the statements before have left in the indexes, having been taken back
 FILL = """
     INSERT INTO tasks (user_id, id, title, completed, completed_at, tags, created_at)
@@ -87,6 +88,22 @@ def planned(request: pytest.FixtureRequest, all_sent: list[Sent], database_url: 
         connection.rollback()
 
 
+@pytest.fixture(scope="module")
+def partitioned(all_sent: list[Sent], database_url: str) -> Iterator[list[Planned]]:
+    """Run everything that was sent on a table that is partitioned by a hash of the user."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "CREATE TEMPORARY TABLE tasks (LIKE public.tasks INCLUDING ALL) PARTITION BY HASH (user_id) ON COMMIT DROP"
+        )
+        for number in range(PARTITIONS):
+            create = f"CREATE TEMPORARY TABLE tasks_{number} PARTITION OF tasks FOR VALUES WITH (MODULUS {PARTITIONS},"
+            connection.execute(f"{create} REMAINDER {number}) ON COMMIT DROP".encode())
+        connection.execute(FILL, (OWNER, TASKS))
+        connection.execute("UPDATE tasks SET id = %s WHERE user_id = %s AND title = 'Task 1'", (TASK_ID, OWNER))
+        yield [Planned(sent, plan) for sent in all_sent for plan in explain(connection, sent)]
+        connection.rollback()
+
+
 def explain(connection: psycopg.Connection, sent: Sent) -> Iterator[dict[str, Any]]:
     """Run a prepared statement in either mode, take back what it did, and yield its plans."""
     values = sql.SQL(", ").join(map(sql.Literal, sent.parameters)).as_string(connection)
@@ -133,3 +150,14 @@ async def test_no_statement_joins_tasks_by_their_user_alone(planned: list[Planne
                 condition = " ".join(str(node.get(name, "")) for node in (join, scan) for name in CONDITIONS)
                 assert re.search(r"\buser_id = ", condition), (sent, join)
                 assert re.search(r"\bid = ", condition), (sent, join)
+
+
+async def test_every_statement_touches_one_partition(partitioned: list[Planned]) -> None:
+    """Were the table partitioned by its users, no statement would look into another's partition."""
+    found: set[str] = set()  # the methods that have looked into one
+    for sent, plan in partitioned:
+        scans = [node for node in find_nodes(plan) if "Scan" in node["Node Type"] and node["Actual Loops"]]
+        touched = {node["Relation Name"] for node in scans if "Relation Name" in node}
+        assert len(touched) <= 1, (sent, touched)
+        found |= {sent.method for _ in touched}
+    assert found == set(METHODS) - {"add", "add_once"}

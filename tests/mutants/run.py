@@ -33,7 +33,12 @@ TESTS = {
     "todo.database.failures": ["database/test_failures.py"],
     "todo.api.cursors": ["api/test_cursors.py"],
     "todo.api.headers": ["api/test_request_headers.py"],
-    "todo.database.statements": ["database/test_operations.py", "database/test_plans.py", "database/test_store.py"],
+    "todo.database.statements": [
+        "database/test_statements.py",
+        "database/test_operations.py",
+        "database/test_plans.py",
+        "database/test_store.py",
+    ],
     "todo.database.store": ["database/test_operations.py", "database/test_store.py"],
 }
 LIMIT_SECONDS = 300  # for the tests of one mutant
