@@ -79,7 +79,7 @@ def serve_command(
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            backend_connections=2 * settings.pool_size,  # a cancellation takes a second one
+            backend_connections=3 * settings.pool_size,  # one to cancel another with, and one in its place
         )
 
 

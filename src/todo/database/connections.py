@@ -89,7 +89,8 @@ class Connection(AsyncConnection[TupleRow]):
 class Connections:
     """The connections that nobody uses at the moment, and the way to new ones; how many may be in use, `Places` says.
 
-    Of the idle ones the most recently used goes first: it is the likeliest to live.
+    Of the idle ones the most recently used goes first: it is the likeliest to live. One whose caller was cancelled is
+    ended in the background, within CANCEL_SECONDS, and until then there is one more.
     """
 
     def __init__(self, url: URL, *, prepared_statements: bool) -> None:
