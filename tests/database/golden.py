@@ -44,7 +44,8 @@ def find_statements() -> Iterator[tuple[str, Statement]]:
 def lay_out(statement: Statement) -> str:
     """Write a statement for reading."""
     [text] = sqlglot.transpile(statement.text, read="postgres", write="postgres", pretty=True, max_text_width=110)
-    return text
+    constants = [f"-- ${place} is {value!r}" for place, value in enumerate(statement.bind({}), 1) if value is not None]
+    return "\n".join([*constants, text])
 
 
 def write() -> str:

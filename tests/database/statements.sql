@@ -375,6 +375,9 @@ LEFT OUTER JOIN changed
   ON TRUE;
 
 -- COMPLETE_ALL
+-- $4 is 'all'
+-- $5 is 'completed'
+-- $6 is 0
 WITH locked AS (
   SELECT
     tasks.id AS id
@@ -421,6 +424,9 @@ SELECT
 FROM changed;
 
 -- REMOVE_ALL
+-- $3 is 'all'
+-- $4 is 'completed'
+-- $5 is 0
 WITH locked AS (
   SELECT
     tasks.id AS id
@@ -610,6 +616,7 @@ ORDER BY
 LIMIT CAST($2 AS INT);
 
 -- list with status
+-- $3 is 'completed'
 SELECT
   tasks.id,
   tasks.user_id,
@@ -637,6 +644,8 @@ ORDER BY
 LIMIT CAST($4 AS INT);
 
 -- list with q
+-- $3 is 0
+-- $4 is 0
 SELECT
   tasks.id,
   tasks.user_id,
@@ -768,6 +777,11 @@ ORDER BY
 LIMIT CAST($3 AS INT);
 
 -- list by -created_at, cut
+-- $1 is 0
+-- $2 is ''
+-- $8 is 0
+-- $9 is 0
+-- $11 is 'completed'
 SELECT
   measured.id,
   measured.user_id,
@@ -851,6 +865,11 @@ ORDER BY
   measured.id DESC;
 
 -- list by due_at, cut
+-- $1 is 0
+-- $2 is ''
+-- $8 is 0
+-- $9 is 0
+-- $11 is 'completed'
 SELECT
   measured.id,
   measured.user_id,

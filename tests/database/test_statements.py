@@ -2,7 +2,16 @@
 
 from tests.database.golden import FILE, write
 
+from todo.database.statements import ListShape, compile_list
+
 
 def test_statements_are_those_that_were_read() -> None:
     """Whoever changes one writes the file again, with `make statements`, and reads what has changed."""
     assert write() == FILE.read_text()
+
+
+def test_statement_of_a_list_is_compiled_once() -> None:
+    """Two lists of one shape differ in parameters alone; compiling takes longer than the rest of a request."""
+    shape = ListShape("title", frozenset({"q"}), "first", is_cut=True)
+
+    assert compile_list(shape) is compile_list(ListShape("title", frozenset({"q"}), "first", is_cut=True))

@@ -180,8 +180,10 @@ def test_fault_under_load(
         log = service.read_log()
 
     assert load.problems <= promised
-    assert load.problems or not seconds or not promised, "nothing happened"
-    assert max(answer.seconds for answer in load.answers) < DEADLINE_SECONDS + SLACK_SECONDS
+    slowest = max(answer.seconds for answer in load.answers)
+    # What was tried again has succeeded in the end, unless it could not wait for so long.
+    assert load.problems or slowest > seconds / 2, "nothing happened"
+    assert slowest < DEADLINE_SECONDS + SLACK_SECONDS
     load.assert_full_service_since(returned + RECOVERY_SECONDS)
     load.assert_nothing_lost_or_doubled(neon.direct_url)
     assert "canary" not in log

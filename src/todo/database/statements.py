@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Integer,
     Select,
     Text,
@@ -132,9 +131,7 @@ def _compile_change(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Chan
 
 
 EDIT = _compile_change(
-    _change(
-        {name: case((bindparam(f"set_{name}", type_=Boolean), _value(name)), else_=_COLUMNS[name]) for name in WRITABLE}
-    )
+    _change({name: case((bindparam(f"set_{name}"), _value(name)), else_=_COLUMNS[name]) for name in WRITABLE})
 )
 SET_COMPLETED = _compile_change(_change({"completed": _value("completed")}))
 TOGGLE = _compile_change(_change({"completed": not_(_COLUMNS.completed)}))
@@ -174,10 +171,10 @@ def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
 FILTERS: Mapping[str, ColumnElement[bool]] = {
     "status": _IS_OF_STATUS,
     "q": or_(_contains(_COLUMNS.title), _contains(_COLUMNS.description)),
-    "tag": _COLUMNS.tags.contains(bindparam("tag", type_=_COLUMNS.tags.type)),
+    "tag": _COLUMNS.tags.contains(bindparam("tag")),
     "priority": _COLUMNS.priority == any_(bindparam("priority", type_=ARRAY(_COLUMNS.priority.type))),
-    "due_before": _COLUMNS.due_at < bindparam("due_before", type_=_COLUMNS.due_at.type),
-    "due_after": _COLUMNS.due_at >= bindparam("due_after", type_=_COLUMNS.due_at.type),
+    "due_before": _COLUMNS.due_at < bindparam("due_before"),
+    "due_after": _COLUMNS.due_at >= bindparam("due_after"),
 }
 
 
