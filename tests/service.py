@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx2
 
+from todo.logs import GATHER_SECONDS
+
 TODO = Path(sys.executable).with_name("todo")
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -35,7 +37,8 @@ class Service:
         self._log = log
 
     def read_log(self) -> str:
-        """Everything that it printed so far."""
+        """Everything that it printed so far, once lines that gather have been written."""
+        time.sleep(10 * GATHER_SECONDS)
         return self._log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -122,6 +122,22 @@ def test_console_line_keeps_its_traceback(capfd: pytest.CaptureFixture[str]) -> 
     assert f"ValueError: {CANARY}\n" in read_log(capfd)
 
 
+@pytest.mark.parametrize(
+    "argument",
+    ["\udcff", {404: 2}, {("a", "b"): 1}, {"count": 2**70}, {"nested": {1: 2}}, {"message": 1, "time": 2}],
+    ids=["lone surrogate", "number as a name", "tuple as a name", "long number", "nested", "members of every line"],
+)
+def test_line_is_written_whatever_its_argument_is(capfd: pytest.CaptureFixture[str], argument: object) -> None:
+    """What JSON does not know is written as text, and nothing takes the place of what every line has."""
+    configure_logging(Settings(log_format="json"))
+    logging.getLogger("test").warning("It is %s", argument)
+
+    [line] = read_log(capfd).splitlines()
+    members = json.loads(line)
+    assert members["message"] == f"It is {argument}"
+    assert members["time"] != 2
+
+
 def test_level_is_a_setting(capfd: pytest.CaptureFixture[str]) -> None:
     """What lies below it is not said."""
     configure_logging(Settings(log_level="warning", log_format="json"))

@@ -188,8 +188,11 @@ class LineFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if isinstance(record.args, Mapping):
-            members |= record.args
+            members = {**members, **record.args, **members}  # what every line has keeps its place and its value
         if record.exc_info:
             members["traceback"] = self.formatException(record.exc_info)
-        line = orjson.dumps(members, default=str)
+        try:
+            line = orjson.dumps(members, default=str)
+        except orjson.JSONEncodeError:  # a lone surrogate, a number of more than 64 bits, a name that is no text
+            return json.dumps(members, default=str, skipkeys=True)
         return line.decode() if line.isascii() else json.dumps(members, default=str)

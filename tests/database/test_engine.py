@@ -26,6 +26,7 @@ NOWHERE = "postgresql://todo@127.0.0.1:1/todo"
 PATIENCE = 20
 ONE = Statement(text("SELECT 1"))
 SLEEP = Statement(text("SELECT pg_sleep(60)"))
+SHORT_SLEEP = Statement(text("SELECT pg_sleep(0.3)"))
 WHO_AM_I = Statement(text("SELECT pg_backend_pid()"))
 DIE = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
@@ -47,12 +48,12 @@ def observer(database_url: str) -> Iterator[psycopg.Connection]:
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, deadline_seconds: float = 10, pool_timeout_seconds: float = 3
+    url: str, *, pool_size: int = 1, deadline_seconds: float = 10, pool_timeout_seconds: float = 3
 ) -> AsyncIterator[Database]:
-    """Open a pool of one connection to `url`."""
+    """Open a pool to `url`, of one connection unless asked otherwise."""
     database = Database(
         read_database_url(url),
-        pool_size=1,
+        pool_size=pool_size,
         pool_timeout_seconds=pool_timeout_seconds,
         deadline_seconds=deadline_seconds,
         prepared_statements=True,
@@ -230,6 +231,22 @@ async def test_connection_that_a_router_has_forgotten_is_replaced_after_long_idl
 
         assert PING_SECONDS <= time.monotonic() - started < PING_SECONDS + 1
         assert relay.statements.count("SELECT 1") == 1
+
+
+async def test_connections_that_a_router_has_forgotten_are_not_waited_for_one_by_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that does not answer stands for those that were idle for longer."""
+    monkeypatch.setattr("todo.database.connections.IDLE_SECONDS_BEFORE_PING", 0)
+    async with count_round_trips(database_url) as relay, open_database(relay.url, pool_size=4) as database:
+        await asyncio.gather(*(database.read(SHORT_SLEEP, {}) for _ in range(2)))
+        assert relay.connections == 2
+
+        relay.forget()
+        started = time.monotonic()
+        await database.write(ONE, {})
+
+        assert time.monotonic() - started < PING_SECONDS + 1
 
 
 async def test_nothing_that_belongs_to_a_session_is_sent(database_url: str, owner: Owner) -> None:

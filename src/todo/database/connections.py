@@ -109,6 +109,7 @@ class Connections:
             if await _lives(connection):
                 return connection
             await connection.close()
+            self._end_idle()  # they were idle for longer, and each would be waited for in turn
         connection = await self._connect()
         try:
             _refuse_other_encoding(connection)
@@ -125,19 +126,20 @@ class Connections:
             self._idle.append(connection)
             return
         if connection.is_lost or connection.is_spoilt:  # and likely the others by the same event
-            for other in self._idle:
-                self._end(other)
-            self._idle.clear()
+            self._end_idle()
         self._end(connection)
 
     async def close(self) -> None:
         """End every connection that nobody uses; those in use end when they are given back."""
         self._is_closed = True
+        self._end_idle()
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=2 * CANCEL_SECONDS)
+
+    def _end_idle(self) -> None:
         for connection in self._idle:
             self._end(connection)
         self._idle.clear()
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=2 * CANCEL_SECONDS)
 
     def _end(self, connection: Connection) -> None:
         task = asyncio.create_task(_end(connection), name="end of a connection")
