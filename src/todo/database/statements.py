@@ -235,6 +235,6 @@ def _cut(page: Select[Any], order: _Ordering) -> Executable:
     measured = select(*row, length.label("length"), total.label("total")).subquery("measured").c
     return (
         select(*(measured[column.name] for column in _PUBLIC), measured.total)
-        .where(measured.total - measured.length < bindparam("page_bytes", type_=Integer))
+        .where(measured.total - measured.length < bindparam("page_bytes"))
         .order_by(*order(measured.sort_key, measured.id))
     )
