@@ -93,6 +93,18 @@ async def test_new_task_has_what_was_asked_for(store: TaskStore) -> None:
     assert not second.is_replayed
 
 
+async def test_replay_is_told_by_the_id_whatever_made_it(store: TaskStore, database_url: str) -> None:
+    """A worker whose clock is ahead has made an id that comes after those of this one."""
+    await store.add_once(full(), KEY)
+    last = UUID(int=2**128 - 1)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE tasks SET id = %s WHERE user_id = %s", (last, store.owner))
+
+    again = await store.add_once(full(), KEY)
+
+    assert (again.task.id, again.is_replayed) == (last, True)
+
+
 async def test_new_task_that_is_pending_was_never_completed(store: TaskStore) -> None:
     """There is no time at which it was."""
     added, once = await add(store), await store.add_once(TaskCreate(title="A task"), KEY)
