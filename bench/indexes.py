@@ -21,7 +21,9 @@ from todo.database.migration import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres
-from todo.models import PAGE_LENGTH, Owner, SortKey, TaskCreate, TaskQuery, TaskUpdate
+from todo.models.fields import Owner
+from todo.models.queries import PAGE_LENGTH, SortKey, TaskQuery
+from todo.models.tasks import TaskCreate, TaskUpdate
 
 TASKS = 1_000_000
 HEAVY, HEAVY_TASKS = Owner("heavy"), 50_000

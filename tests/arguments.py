@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from todo.database.store import TaskStore
-from todo.models import IdempotencyKey, Position, SortKey, Status, TaskCreate, TaskQuery, TaskUpdate, Versions
+from todo.models.fields import IdempotencyKey, Versions
+from todo.models.queries import Position, SortKey, Status, TaskQuery
+from todo.models.tasks import TaskCreate, TaskUpdate
 
 METHODS = [name for name, _ in inspect.getmembers(TaskStore, inspect.iscoroutinefunction) if not name.startswith("_")]
 

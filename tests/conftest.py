@@ -21,7 +21,7 @@ from todo.database.migration import migrate
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres
-from todo.models import Owner
+from todo.models.fields import Owner
 from todo.settings import Settings
 
 

@@ -11,7 +11,7 @@ from todo.api.tasks import write_json
 from todo.database.compiled import Statement
 from todo.database.engine import Database, Rows
 from todo.database.urls import read_database_url
-from todo.models import TaskPublic, TaskRow
+from todo.models.tasks import TaskPublic, TaskRow
 
 
 def make_database(

@@ -20,26 +20,20 @@ from tests.support import publish
 from todo.api.tasks import write_json
 from todo.database.engine import Database
 from todo.database.store import TaskStore
-from todo.models import (
+from todo.models.fields import (
     BLANK,
     DESCRIPTION_LENGTH,
     IDEMPOTENCY_KEY_LENGTH,
     ORDER_RANGE,
     PRIORITIES,
-    SET_BY_SERVICE,
     TAG_LENGTH,
     TAGS_COUNT,
     TITLE_LENGTH,
     USER_ID_LENGTH,
     Owner,
-    Task,
-    TaskCompletion,
-    TaskCreate,
-    TaskPublic,
-    TaskQuery,
-    TaskRow,
-    TaskUpdate,
 )
+from todo.models.queries import TaskQuery
+from todo.models.tasks import SET_BY_SERVICE, Task, TaskCompletion, TaskCreate, TaskPublic, TaskRow, TaskUpdate
 
 ASTRAL = "\U0001f469"
 Input: TypeAlias = type[TaskCreate | TaskUpdate]

@@ -10,7 +10,8 @@ import pytest
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.errors import InvalidCursor
-from todo.models import Owner, Position, TaskQuery
+from todo.models.fields import Owner
+from todo.models.queries import Position, TaskQuery
 
 OWNER = Owner("alice")
 TASK = UUID("0190f5fe-7c00-7a3e-8000-000000000001")

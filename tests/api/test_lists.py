@@ -17,7 +17,8 @@ from tests.api.test_problems import assert_problem
 from tests.api.test_tasks import add
 
 from todo.api.cursors import make_cursor
-from todo.models import PAGE_BYTES, TASK_BYTES, Owner, Position, TaskQuery
+from todo.models.fields import Owner
+from todo.models.queries import PAGE_BYTES, TASK_BYTES, Position, TaskQuery
 
 Json = dict[str, Any]
 

@@ -19,7 +19,7 @@ from todo.api.headers import (
     read_if_none_match,
 )
 from todo.errors import InvalidHeader
-from todo.models import TaskRow
+from todo.models.tasks import TaskRow
 
 LONGEST = "9" * 18
 

@@ -22,7 +22,8 @@ from tests.wire import Relay, count_round_trips
 
 from todo.database.store import TaskStore
 from todo.errors import TaskNotFound, TodoError
-from todo.models import Owner, TaskCreate
+from todo.models.fields import Owner
+from todo.models.tasks import TaskCreate
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -11,7 +11,7 @@ import sqlglot
 from todo.database import statements
 from todo.database.compiled import Statement
 from todo.database.statements import FILTERS, Change, ListShape, Start, compile_list
-from todo.models import Sort
+from todo.models.queries import Sort
 
 # Falling and rising, of a text in any case, and of what may be null.
 SHAPES: list[tuple[Sort, Start]] = [

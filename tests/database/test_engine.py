@@ -19,7 +19,9 @@ from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.errors import DatabaseMisconfigured, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, StatementFailed
-from todo.models import Owner, TaskCreate, TaskQuery
+from todo.models.fields import Owner
+from todo.models.queries import TaskQuery
+from todo.models.tasks import TaskCreate
 
 CANARY = "canary-hunter2"
 NOWHERE = "postgresql://todo@127.0.0.1:1/todo"

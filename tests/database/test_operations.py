@@ -12,17 +12,9 @@ from tests.support import RecordingDatabase, publish
 from todo.database.engine import Database
 from todo.database.store import Page, TaskStore
 from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
-from todo.models import (
-    PAGE_BYTES,
-    IdempotencyKey,
-    Owner,
-    Position,
-    Status,
-    TaskCreate,
-    TaskQuery,
-    TaskRow,
-    TaskUpdate,
-)
+from todo.models.fields import IdempotencyKey, Owner
+from todo.models.queries import PAGE_BYTES, Position, Status, TaskQuery
+from todo.models.tasks import TaskCreate, TaskRow, TaskUpdate
 
 LATER = datetime(2030, 1, 31, 9, 30, tzinfo=UTC)
 MEMBERS: dict[str, object] = {

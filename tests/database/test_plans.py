@@ -18,7 +18,7 @@ from tests.support import RecordingDatabase
 
 from todo.database.store import TaskStore
 from todo.errors import TodoError
-from todo.models import Owner
+from todo.models.fields import Owner
 
 OWNER, TASK_ID = Owner(f"user-{uuid4()}"), uuid4()
 TASKS = 500

@@ -14,7 +14,9 @@ from tests.wire import Relay, count_round_trips
 from todo.app import create_app
 from todo.database.store import TaskStore
 from todo.errors import PreconditionFailed, TaskNotFound
-from todo.models import IdempotencyKey, Owner, Position, TaskCreate, TaskQuery, TaskUpdate
+from todo.models.fields import IdempotencyKey, Owner
+from todo.models.queries import Position, TaskQuery
+from todo.models.tasks import TaskCreate, TaskUpdate
 from todo.settings import Settings
 
 # psycopg prepares a statement the sixth time that a connection runs it, which is one more exchange, once.

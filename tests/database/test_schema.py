@@ -32,7 +32,9 @@ from todo.database.schema import SchemaState, compare_revision
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.errors import BrokenEnvironment, SchemaOutdated, StatementFailed
-from todo.models import Owner, TaskCreate, TaskQuery
+from todo.models.fields import Owner
+from todo.models.queries import TaskQuery
+from todo.models.tasks import TaskCreate
 from todo.settings import Settings
 
 PATIENCE = 30

@@ -16,7 +16,9 @@ from todo.database.migration import MIGRATION_LOCK, migrate, print_migration
 from todo.database.schema import SchemaState
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
-from todo.models import Owner, TaskCreate, TaskQuery
+from todo.models.fields import Owner
+from todo.models.queries import TaskQuery
+from todo.models.tasks import TaskCreate
 
 PASSWORD = "canary-hunter2"  # noqa: S105 - of a role that lives as long as a test
 TASK = TaskCreate.model_validate(

@@ -7,7 +7,8 @@ import pytest
 
 from todo.database.store import TaskStore
 from todo.errors import TaskNotFound
-from todo.models import PAGE_LENGTH, TaskCreate, TaskQuery, TaskUpdate
+from todo.models.queries import PAGE_LENGTH, TaskQuery
+from todo.models.tasks import TaskCreate, TaskUpdate
 
 TOGGLES = 200
 BULK_ROUNDS = 60

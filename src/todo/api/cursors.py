@@ -12,7 +12,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, TypeAdapter
 
 from todo.errors import InvalidCursor
-from todo.models import Order, Owner, Position, Priority, SortKey, StorableText, TaskQuery
+from todo.models.fields import Order, Owner, Priority, StorableText
+from todo.models.queries import Position, SortKey, TaskQuery
 
 CHECKSUM_BYTES = 12
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from todo.database.engine import Database
 from todo.database.store import TaskStore
-from todo.models import USER_ID_LENGTH, USER_ID_PATTERN, Owner
+from todo.models.fields import USER_ID_LENGTH, USER_ID_PATTERN, Owner
 
 # Pydantic reads a UUID in braces, without hyphens and as a URN: one task, many addresses. Here it has one.
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

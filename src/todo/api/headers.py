@@ -6,7 +6,8 @@ from fastapi import Request
 
 from todo.api.parameters import Parameter
 from todo.errors import Fault, InvalidHeader
-from todo.models import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, TaskRow, Versions
+from todo.models.fields import IDEMPOTENCY_KEY_LENGTH, IdempotencyKey, Versions
+from todo.models.tasks import TaskRow
 
 # RFC 9110, sections 8.8.3 and 5.6.1; possessive, so that a long header is read once.
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'

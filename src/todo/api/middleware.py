@@ -19,7 +19,7 @@ from uuid_utils import uuid4
 
 from todo.api.problems import answer
 from todo.errors import InternalError, MalformedRequest, NoSuchResource, Overloaded, TodoError
-from todo.models import USER_ID_LENGTH
+from todo.models.fields import USER_ID_LENGTH
 from todo.settings import read_host
 
 ENCODED_SLASH = re.compile(rb"%(2f|5c)|\\", re.IGNORECASE)

@@ -22,17 +22,9 @@ from todo.api.parameters import describe, describe_query, read_query
 from todo.api.problems import document
 from todo.api.routes import StrictRoute, name_operation
 from todo.errors import Fault, InvalidInput
-from todo.models import (
-    Owner,
-    Status,
-    TaskCompletion,
-    TaskCreate,
-    TaskPublic,
-    TaskQuery,
-    TaskRow,
-    TasksCompletion,
-    TaskUpdate,
-)
+from todo.models.fields import Owner
+from todo.models.queries import Status, TaskQuery
+from todo.models.tasks import TaskCompletion, TaskCreate, TaskPublic, TaskRow, TasksCompletion, TaskUpdate
 
 # FastAPI's type for what a route answers with.
 Responses: TypeAlias = dict[int | str, dict[str, Any]]

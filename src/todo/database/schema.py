@@ -8,8 +8,8 @@ from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTabl
 from sqlalchemy import text
 from sqlmodel import SQLModel
 
-from todo import models  # noqa: F401 - importing it is what fills the metadata
 from todo.database.revisions import REVISIONS, VERSION_TABLE
+from todo.models import tasks  # noqa: F401 - importing it is what fills the metadata
 
 # The catalogs answer even where a column or a grant is missing, so that one answer says all that is wrong.
 READ_SCHEMA = text(

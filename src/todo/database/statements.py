@@ -40,7 +40,8 @@ from sqlalchemy.sql import ColumnElement, Executable
 from sqlalchemy.sql.dml import Delete, ReturningDelete, ReturningUpdate, Update
 
 from todo.database.compiled import Statement
-from todo.models import Sort, Task, TaskCreate, TaskPublic
+from todo.models.queries import Sort
+from todo.models.tasks import Task, TaskCreate, TaskPublic
 
 LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
 

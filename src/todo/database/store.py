@@ -12,21 +12,9 @@ from todo.database.compiled import Statement
 from todo.database.engine import Database, Row, Rows
 from todo.database.statements import FILTERS, PUBLIC, WRITABLE, Change, ListShape, Start, compile_list
 from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
-from todo.models import (
-    PAGE_BYTES,
-    TASK_BYTES,
-    IdempotencyKey,
-    Owner,
-    Position,
-    SortKey,
-    Status,
-    TaskCreate,
-    TaskQuery,
-    TaskRow,
-    TaskUpdate,
-    Versions,
-    make_fingerprint,
-)
+from todo.models.fields import IdempotencyKey, Owner, Versions
+from todo.models.queries import PAGE_BYTES, TASK_BYTES, Position, SortKey, Status, TaskQuery
+from todo.models.tasks import TaskCreate, TaskRow, TaskUpdate, make_fingerprint
 
 _Run: TypeAlias = Callable[[Statement, Mapping[str, object]], Awaitable[Rows]]
 

@@ -4,8 +4,8 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-from todo import models  # noqa: F401 - importing it is what fills the metadata
 from todo.database.revisions import VERSION_TABLE
+from todo.models import tasks  # noqa: F401 - importing it is what fills the metadata
 
 # CHECK constraints are compared by name only, and only where asked for; a test compares their SQL.
 COMPARED = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
