@@ -10,6 +10,8 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST = $(BIN)/pytest
+MEASURED_PYTEST = $(BIN)/coverage run -m pytest
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-11s %s\n", $$1, $$2}'
@@ -20,18 +22,20 @@ run: $(VENV)/run ## Serve the API, on an embedded PostgreSQL unless DATABASE_URL
 dev: $(VENV)/dev ## Set up the tools for working on the code
 	@echo "Ready: $(BIN) has todo, pytest, ruff and mypy."
 
-test: $(VENV)/dev ## Run the tests, on a real PostgreSQL
-	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+test: $(VENV)/dev ## Run the tests that take no minutes, on a real PostgreSQL
+	@$(PYTEST) -n 2 -m 'not slow and not alone' $(PYTEST_ARGS)
 
-check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, tests
+check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, all tests and their coverage
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench
 	@$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+	@$(BIN)/coverage erase
+	@$(MAKE) --no-print-directory test PYTEST='$(MEASURED_PYTEST)'
+	@$(MEASURED_PYTEST) -n 3 -m 'slow and not alone' $(PYTEST_ARGS)
+	@$(MEASURED_PYTEST) -m alone $(PYTEST_ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 fuzz: $(VENV)/dev ## Put many more generated requests to the service than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py

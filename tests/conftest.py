@@ -1,19 +1,22 @@
 """What every test can ask for: a real PostgreSQL, the application on it, and an owner nobody else has.
 
-Tests share one database and are kept apart as users are: each has an owner of its own.
+The tests of one process share a database and are kept apart as users are: each has an owner of its own. Processes that
+run tests in parallel share one PostgreSQL, where each has a database.
 """
 
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx2
+import psycopg
 import pytest
-from tests.support import make_database, open_client
+from tests.support import connect, make_database, make_empty_database, open_client
 
 from todo.app import create_app
 from todo.database.engine import Database
@@ -23,6 +26,8 @@ from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres
 from todo.models.fields import Owner
 from todo.settings import Settings
+
+SERVER_URL = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -65,25 +70,57 @@ def environment() -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has no types
+    """Tell a process that runs tests in parallel with others where the PostgreSQL is that they share."""
+    node.workerinput["server_url"] = start_server(node.config)
+
+
+def start_server(config: pytest.Config) -> str:
+    """Start the PostgreSQL of this run, unless TODO_TEST_DATABASE_URL names one, and return its URL."""
+    if SERVER_URL not in config.stash:
+        url = os.environ.get("TODO_TEST_DATABASE_URL")
+        if not url:
+            resources = ExitStack()
+            config.add_cleanup(resources.close)
+            folder = resources.enter_context(open_shared_folder())
+            url = resources.enter_context(embedded_postgres(folder / "embedded", None, print))
+        config.stash[SERVER_URL] = url
+    return config.stash[SERVER_URL]
+
+
+@contextmanager
+def open_shared_folder() -> Iterator[Path]:
+    """Make a folder that another account can reach, as pytest's own cannot be: as root, PostgreSQL runs as one."""
+    with tempfile.TemporaryDirectory(prefix="todo-test-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Iterator[Path]:
-    """A folder that another account can reach, as pytest's own cannot be: as root, PostgreSQL runs as one."""
-    folder = Path(tempfile.mkdtemp(prefix="todo-test-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    """A folder that the account of PostgreSQL can reach."""
+    with open_shared_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
-def database_url(shared_dir: Path) -> Iterator[str]:
-    """The URL of a migrated database: a new embedded one, or what TODO_TEST_DATABASE_URL names."""
-    if url := os.environ.get("TODO_TEST_DATABASE_URL"):
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a migrated database."""
+    with ExitStack() as stack:
+        if workerinput := getattr(request.config, "workerinput", None):
+            url = stack.enter_context(make_empty_database(workerinput["server_url"]))
+        else:
+            url = start_server(request.config)
         migrate(read_database_url(url))
         yield url
-        return
-    with embedded_postgres(shared_dir / "embedded", None, print) as url:
-        migrate(read_database_url(url))
-        yield url
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection of the driver's own, of the role that owns the tables."""
+    with connect(database_url) as connection:
+        yield connection
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,15 @@
 """What tests make for themselves: databases and clients with settings of their own."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import LiteralString
+from uuid import uuid4
 
 import httpx2
+import psycopg
 from fastapi import FastAPI
+from psycopg import sql
+from sqlalchemy import make_url
 from starlette.types import Receive, Scope, Send
 
 from todo.api.tasks import write_json
@@ -50,6 +55,24 @@ class RecordingDatabase(Database):
         """Keep it, and run it."""
         self.sent.append((statement.text, statement.bind(parameters)))
         return await super().write(statement, parameters)
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Connect with the driver alone."""
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True)
+
+
+@contextmanager
+def make_empty_database(server: str, options: LiteralString = "") -> Iterator[str]:
+    """Make a database on the server of that URL, and drop it again."""
+    name = f"test_{uuid4().hex}"
+    with connect(server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} {}").format(sql.Identifier(name), sql.SQL(options)))
+        try:
+            yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @asynccontextmanager

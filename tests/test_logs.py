@@ -260,6 +260,7 @@ def test_process_ends_though_nobody_reads_its_log() -> None:
         assert program.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_service_whose_log_is_stuck_serves_and_ends_on_its_signal() -> None:
     """The pipe is full, of which the parent and the worker each have an end: requests are answered all the same."""
     port = find_port()

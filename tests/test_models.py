@@ -1,7 +1,6 @@
 """The limits of a task, as the validators keep them and as the database does."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import ValidationError
-from sqlalchemy import make_url
 from tests.support import publish
 
 from todo.api.tasks import write_json
@@ -374,14 +372,6 @@ def test_timestamp_is_taken_exactly_when_its_moment_is_in_range(moment: datetime
 
 
 # The database
-
-
-@pytest.fixture(scope="module")
-def connection(database_url: str) -> Iterator[psycopg.Connection]:
-    """A connection of the driver's own, past every validator."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as connection:
-        yield connection
 
 
 def insert(connection: psycopg.Connection, **columns: object) -> None:

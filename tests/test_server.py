@@ -16,6 +16,8 @@ import pytest
 from todo.errors import BadSetting, BrokenEnvironment
 from todo.server import GRACE_SECONDS, HEADER_TIMEOUT_SECONDS, RESERVED_FILES, ensure_port_is_free
 
+pytestmark = pytest.mark.slow
+
 # Serves an application that behaves as its first argument says. Every answer carries the worker's process id.
 PROGRAM = """
 import asyncio, os, sys

@@ -18,6 +18,8 @@ from tests.service import TODO, running_service
 from tests.support import make_database
 from tests.wire import relayed
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 50
 # The startup and two words of SCRAM; with TLS there are two more, of its request and of its handshake.
 FRESH_CONNECTION_TRIPS = 3

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
-from tests.support import publish
+from tests.support import connect, publish
 from tests.wire import count_round_trips
 
 from todo.database.compiled import Statement
@@ -43,8 +43,7 @@ async def single(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def observer(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection that looks on."""
-    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connect(database_url) as connection:
         yield connection
 
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import islice
 
 import pytest
 from sqlalchemy import text
@@ -18,6 +19,7 @@ SLEEP = Statement(text("SELECT CAST(:owner AS text), pg_sleep(0.4)"))
 ONE = Statement(text("SELECT 1"))
 REQUESTS = 20
 POOL_TIMEOUT_SECONDS = 1
+PATIENCE = 10
 
 
 @asynccontextmanager
@@ -56,19 +58,22 @@ async def test_user_who_asks_for_too_much_is_told_so_in_the_pool_s_time(database
 async def test_share_is_half_of_the_places_and_at_least_one(number: int, share: int) -> None:
     """However many are asked for."""
     places = Places(number, timeout_seconds=0.05)
-    held = 0
+    is_over = asyncio.Event()
 
     async def hold() -> None:
-        nonlocal held
         async with places.take("alice"):
-            held += 1
-            await asyncio.sleep(0.2)
+            await is_over.wait()
 
     with places.note_connection():
-        results = await asyncio.gather(*(hold() for _ in range(REQUESTS)), return_exceptions=True)
+        requests = [asyncio.create_task(hold()) for _ in range(REQUESTS)]
+        async with asyncio.timeout(PATIENCE):
+            for refused in islice(asyncio.as_completed(requests), REQUESTS - share):
+                with pytest.raises(DatabaseUnavailable):
+                    await refused
+        is_over.set()
+        await asyncio.wait(requests)
 
-    assert held == share
-    assert [type(result) for result in results if result] == [DatabaseUnavailable] * (REQUESTS - share)
+    assert sum(request.exception() is None for request in requests) == share
 
 
 async def test_nothing_is_kept_of_a_user_without_a_request() -> None:

@@ -142,3 +142,11 @@ def refuse(data_dir: Path, pg_bin: Path | None = None) -> BrokenEnvironment:
 def read_pid(data_dir: Path) -> int:
     """Return the pid of the postmaster."""
     return int((data_dir / "postgres/postmaster.pid").read_bytes().split()[0])
+
+
+def find_pid(data_dir: Path) -> int | None:
+    """Return the pid of the postmaster, or None while there is none that says so."""
+    try:
+        return read_pid(data_dir)
+    except (FileNotFoundError, IndexError):
+        return None

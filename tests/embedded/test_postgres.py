@@ -37,6 +37,8 @@ from todo.embedded.folder import default_data_dir
 from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN_ACCOUNT = 54321
 ODD_NAME = """a space, a comma: a colon; it's "quoted" $HOME `id` %2F 100% & äé 任务 \\n"""
 

@@ -13,6 +13,8 @@ from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres
 from todo.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 DAY = timedelta(days=1)
 TOLERANCE = timedelta(minutes=1)
 

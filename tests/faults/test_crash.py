@@ -17,6 +17,8 @@ from tests.operations import run_six_operations
 from tests.service import Service, running_service
 from tests.wire import relayed
 
+pytestmark = pytest.mark.slow
+
 WRITES_BEFORE_KILL = 50
 PATIENCE_SECONDS = 20
 

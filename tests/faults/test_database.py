@@ -22,6 +22,8 @@ from tests.operations import run_six_operations
 from tests.service import Service, find_port, running_service
 from tests.wire import make_refusal, relayed
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_SECONDS = 3
 SLACK_SECONDS = 1  # for a machine that is busy
 RECOVERY_SECONDS = 5
@@ -148,6 +150,7 @@ def read_only_database(neon: Neon) -> Iterator[None]:
 POOLED, DIRECT = "pooled", "direct"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("way", "fault", "seconds", "promised"),
     [

@@ -11,6 +11,8 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 from tests.service import TODO, running_service
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = "https://app.example.com"
 CANARY = "canary-93ab"
 NOWHERE = f"postgresql://alice:{CANARY}@127.0.0.1:1/todo"
@@ -61,18 +63,19 @@ TRIGGER = """
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "failures", "status"),
+    ("sqlstate", "failures", "statuses"),
     [
-        pytest.param("40P01", 1, 201, id="row 13, one deadlock"),
-        pytest.param("40001", 1, 201, id="row 13, one serialization failure"),
-        pytest.param("40001", 10, 201, id="row 13, ten serialization failures"),
-        pytest.param("40P01", 999, 503, id="row 13, deadlocks without end"),
-        pytest.param("53100", 1, 503, id="row 12, disk full"),
-        pytest.param("57014", 1, 504, id="row 8, statement timeout"),
+        pytest.param("40P01", 1, {201}, id="row 13, one deadlock"),
+        pytest.param("40001", 1, {201}, id="row 13, one serialization failure"),
+        pytest.param("40001", 10, {201}, id="row 13, ten serialization failures"),
+        # 504 where the deadline passes in the midst of the last try
+        pytest.param("40P01", 999, {503, 504}, id="row 13, deadlocks without end"),
+        pytest.param("53100", 1, {503}, id="row 12, disk full"),
+        pytest.param("57014", 1, {504}, id="row 8, statement timeout"),
     ],
 )
 def test_write_that_is_rolled_back_is_tried_again_where_that_helps(
-    spoilt_url: str, sqlstate: str, failures: int, status: int
+    spoilt_url: str, sqlstate: str, failures: int, statuses: set[int]
 ) -> None:
     """Until the deadline, since it has not happened; and no answer or log has what the database said of the row."""
     with psycopg.connect(spoilt_url) as connection:
@@ -82,9 +85,9 @@ def test_write_that_is_rolled_back_is_tried_again_where_that_helps(
         listed = service.client.get("/api/alice/tasks").json()
         log = service.read_log()
 
-    assert response.status_code == status
-    assert len(listed) == (status == 201)
-    assert ("Retry-After" in response.headers) is (status == 503)
+    assert response.status_code in statuses
+    assert len(listed) == (response.status_code == 201)
+    assert ("Retry-After" in response.headers) is (response.status_code == 503)
     assert CANARY not in response.text
     assert "Traceback" not in log
 

@@ -122,6 +122,8 @@ def folder(shared_dir: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_short_run_loses_nothing(folder: Path) -> None:
     """The database is killed and connections are cut; every figure that must be 0 is, and the plot is drawn."""
     faults = ["--fault", "database killed", "--fault", "connections cut"]
@@ -136,6 +138,8 @@ def test_short_run_loses_nothing(folder: Path) -> None:
     assert (folder / "results/soak.svg").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_interrupted_run_leaves_nothing_behind(folder: Path) -> None:
     """No process, no mounted disk, no file."""
     with running_soak(folder) as process:
