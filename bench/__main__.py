@@ -4,6 +4,7 @@
     make bench BENCH_ARGS='scale --tasks 10000000'
 
     cpu      CPU time of a request and throughput, against the rivals, whose answers are compared before
+    layers   CPU time of a read at each layer, from the driver to the logged request
     latency  p50 and p99 where the database is 0, 5 and 20 ms away, against the usual way
     scale    p50 among a thousand tasks and a million, of far pages, and of a user with many tasks
     memory   memory of every process of the service after many requests
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from bench.cpu import run_cpu
 from bench.latency import run_latency
+from bench.layers import run_layers
 from bench.memory import run_memory
 from bench.plots import plot
 from bench.postgres import running_postgres
@@ -49,12 +51,14 @@ def run_indexes(run: Run) -> object:
 
 PARTS: Mapping[str, Callable[[Run], object]] = {
     "cpu": run_cpu,
+    "layers": run_layers,
     "latency": run_latency,
     "scale": run_scale,
     "memory": run_memory,
     "start": run_start,
     "indexes": run_indexes,
 }
+TASKS = 1_000_000  # of the large database, unless another number is asked for
 QUICK_PARTS = ("cpu", "latency", "memory")
 
 
@@ -70,8 +74,9 @@ def main() -> None:
             began = time.monotonic()
             figures = PARTS[name](run)
             facts = read_facts(database_url) | {"seconds": round(time.monotonic() - began)}
-            kept = keep(options.output, name, {"facts": facts, "figures": figures})
-            plot(name, kept["figures"], options.output)
+            key = name if options.tasks == TASKS or name != "scale" else f"scale_{options.tasks}"
+            kept = keep(options.output, key, {"facts": facts, "figures": figures})
+            plot(key, kept["figures"], options.output)
 
 
 def read_options() -> argparse.Namespace:
@@ -80,7 +85,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all unless some are named")
     parser.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
     parser.add_argument("--repetitions", type=int, help="how often the CPU is measured (5)")
-    parser.add_argument("--tasks", type=int, default=1_000_000, help="of the large database (1000000)")
+    parser.add_argument("--tasks", type=int, default=TASKS, help=f"of the large database ({TASKS})")
     parser.add_argument("--output", type=Path, help="the folder for the figures and the plots")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):

@@ -20,7 +20,7 @@ Figures = Mapping[str, Any]  # read from JSON
 
 def plot(part: str, figures: Figures, folder: Path) -> None:
     """Plot a part's figures, if there is a plot of it."""
-    draw = PLOTS.get(part)
+    draw = PLOTS.get(part.partition("_")[0])  # scale_10000000 is one of scale
     if draw:
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "todo", "font.size": 8})
         draw(figures).savefig(folder / f"{part}.svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
