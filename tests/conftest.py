@@ -16,7 +16,7 @@ from uuid import uuid4
 import httpx2
 import psycopg
 import pytest
-from tests.support import connect, make_database, make_empty_database, open_client
+from tests.support import connect, make_empty_database, open_client, open_database
 
 from todo.app import create_app
 from todo.database.engine import Database
@@ -117,6 +117,13 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
+def empty_url(database_url: str) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    with make_empty_database(database_url) as url:
+        yield url
+
+
+@pytest.fixture
 def connection(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection of the driver's own, of the role that owns the tables."""
     with connect(database_url) as connection:
@@ -126,9 +133,8 @@ def connection(database_url: str) -> Iterator[psycopg.Connection]:
 @pytest.fixture(scope="session")
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A pool of connections to the database."""
-    database = make_database(database_url)
-    yield database
-    await database.close()
+    async with open_database(database_url) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import trustme
-from tests.service import TODO, find_port
+from tests.service import TODO
+from tests.support import find_port, wait_until
 
 PASSWORD = "canary%25/pass"  # noqa: S105 - of a server that lives as long as a test run; the URL needs it quoted
 QUOTED_PASSWORD = "canary%2525%2Fpass"  # noqa: S105 - the same
@@ -112,12 +112,13 @@ class Server:
             raise
 
     def _wait_for_start(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS
         question = [str(find_program("pg_isready")), "-q", "-h127.0.0.1", f"-p{self.port}"]
-        while subprocess.run(question, check=False).returncode:
+
+        def is_ready() -> bool:
             assert process.poll() is None, self._command
-            assert time.monotonic() < deadline, self._command
-            time.sleep(0.05)
+            return subprocess.run(question, check=False).returncode == 0
+
+        wait_until(is_ready, START_SECONDS)
 
     def stop(self) -> None:
         """End it in an orderly way."""

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,20 +11,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
+from tests.support import find_port, wait_until
 
 from todo.logs import GATHER_SECONDS
 
 TODO = Path(sys.executable).with_name("todo")
 START_SECONDS = 60
 STOP_SECONDS = 20
-
-
-def find_port() -> int:
-    """Find a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Service:
@@ -48,16 +40,15 @@ class Service:
 
     def await_answer(self, probe: str) -> None:
         """Wait until a path is answered with 200."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                if self.client.get(probe).status_code == 200:
-                    return
-            except httpx2.TransportError:
-                pass
+
+        def is_answered() -> bool:
             assert self.process.poll() is None, self.read_log()
-            assert time.monotonic() < deadline, self.read_log()
-            time.sleep(0.05)
+            try:
+                return self.client.get(probe).status_code == 200
+            except httpx2.TransportError:
+                return False
+
+        wait_until(is_answered, START_SECONDS)
 
 
 def running_service(

@@ -1,6 +1,8 @@
 """What tests make for themselves: databases and clients with settings of their own."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import LiteralString
 from uuid import uuid4
@@ -19,17 +21,36 @@ from todo.database.urls import read_database_url
 from todo.models.tasks import TaskPublic, TaskRow
 
 
-def make_database(
+@asynccontextmanager
+async def open_database(
     url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 3, deadline_seconds: float = 10
-) -> Database:
-    """Make a pool of connections to `url`."""
-    return Database(
+) -> AsyncIterator[Database]:
+    """Open a pool of connections to `url`, and close it at the end."""
+    database = Database(
         read_database_url(url),
         pool_size=pool_size,
         pool_timeout_seconds=pool_timeout_seconds,
         deadline_seconds=deadline_seconds,
         prepared_statements=True,
     )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until a condition holds, and fail where it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.01)
+
+
+def find_port(host: str = "127.0.0.1") -> int:
+    """Find a port that nothing listens on."""
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        return int(probe.getsockname()[1])
 
 
 def publish(task: TaskRow) -> TaskPublic:

@@ -6,13 +6,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-from sqlalchemy.engine import make_url
+from tests.support import find_port, wait_until
 
 TODO = Path(sys.executable).with_name("todo")
 NOWHERE = "postgresql://alice:canary@127.0.0.1:1/todo"
@@ -22,21 +19,12 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     """Run a command to its end."""
     return subprocess.run(
         [TODO, *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, "TODO_PORT": str(find_port()), **environment},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-
-
-@pytest.fixture
-def empty_database_url(database_url: str) -> str:
-    """A database without a schema, on the server that all tests use."""
-    name = f"cli_{uuid4().hex}"
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return make_url(database_url).set(database=name).render_as_string(hide_password=False)
 
 
 def test_help_names_the_commands() -> None:
@@ -53,19 +41,19 @@ def test_openapi_prints_the_schema() -> None:
     assert "/api/{user_id}/tasks/{task_id}/complete" in schema["paths"]
 
 
-def test_migrate_brings_the_schema_and_does_so_once(empty_database_url: str) -> None:
+def test_migrate_brings_the_schema_and_does_so_once(empty_url: str) -> None:
     """The first run changes the schema, the second finds it as it should be."""
-    first = run("migrate", DATABASE_URL=empty_database_url)
-    second = run("migrate", DATABASE_URL=empty_database_url)
+    first = run("migrate", DATABASE_URL=empty_url)
+    second = run("migrate", DATABASE_URL=empty_url)
 
     assert (first.returncode, second.returncode) == (0, 0)
     assert "is migrated" in first.stderr
     assert "already" in second.stderr
 
 
-def test_migrate_prefers_the_unpooled_url(empty_database_url: str) -> None:
+def test_migrate_prefers_the_unpooled_url(empty_url: str) -> None:
     """The pooled URL is not even tried."""
-    result = run("migrate", DATABASE_URL=NOWHERE, DATABASE_URL_UNPOOLED=empty_database_url)
+    result = run("migrate", DATABASE_URL=NOWHERE, DATABASE_URL_UNPOOLED=empty_url)
 
     assert result.returncode == 0
 
@@ -103,9 +91,9 @@ def test_check_goes_past_the_pooler(database_url: str) -> None:
     assert result.returncode == 1
 
 
-def test_check_says_what_to_do(empty_database_url: str) -> None:
+def test_check_says_what_to_do(empty_url: str) -> None:
     """What is not right comes with a next step, and exit status 1."""
-    result = run("check", DATABASE_URL=empty_database_url)
+    result = run("check", DATABASE_URL=empty_url)
 
     assert [line for line in result.stdout.splitlines() if line.startswith("WRONG") and "todo migrate" in line]
     assert result.returncode == 1
@@ -221,9 +209,7 @@ def test_interrupt_during_the_imports_is_silent(imported: str, tmp_path: Path) -
     command: list[str | Path] = [TODO, "serve", "--data-dir", tmp_path / "data"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     with process:
-        deadline = time.monotonic() + 60
-        while imported not in Path(f"/proc/{process.pid}/maps").read_text():
-            assert time.monotonic() < deadline
+        wait_until(lambda: imported in Path(f"/proc/{process.pid}/maps").read_text())
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=60)
 

@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
-from tests.service import START_SECONDS, TODO, find_port, running_service
-from tests.support import make_database, open_client
+from tests.service import START_SECONDS, TODO, running_service
+from tests.support import find_port, open_client, open_database, wait_until
 
 from todo.app import create_app
 from todo.database.compiled import Statement
@@ -152,11 +151,8 @@ def careless_app(database_url: str) -> FastAPI:
     """An application that sends a caller's text into a statement which the database refuses, and quotes."""
 
     async def fail() -> None:
-        database = make_database(database_url, pool_size=1)
-        try:
+        async with open_database(database_url, pool_size=1) as database:
             await database.read(UNTRIMMED, {"title": f" {CANARY} "})
-        finally:
-            await database.close()
 
     app = create_app(Settings(), database_url)
     app.add_api_route("/fail", fail)
@@ -205,13 +201,12 @@ async def test_unreachable_database_is_said_once_with_the_reason(capfd: pytest.C
 
 async def test_return_of_the_database_is_said_once(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """So that the log tells how long it was away."""
-    database = make_database(database_url, pool_size=2, deadline_seconds=0.3)
-    with caplog.at_level(logging.INFO, "todo"):
-        with pytest.raises(DeadlineExceeded):
-            await database.read(Statement(text("SELECT pg_sleep(1)")), {})
-        for _ in range(3):
-            await database.ping()
-    await database.close()
+    async with open_database(database_url, pool_size=2, deadline_seconds=0.3) as database:
+        with caplog.at_level(logging.INFO, "todo"):
+            with pytest.raises(DeadlineExceeded):
+                await database.read(Statement(text("SELECT pg_sleep(1)")), {})
+            for _ in range(3):
+                await database.ping()
 
     assert [record.message for record in caplog.records] == [
         "The database does not answer as it should: no answer within 0.3 s",
@@ -268,7 +263,7 @@ def test_service_whose_log_is_stuck_serves_and_ends_on_its_signal() -> None:
         assert service.stderr
         size = fcntl.fcntl(service.stderr, fcntl.F_SETPIPE_SZ, 4096)
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            await_live(client)
+            wait_until(lambda: is_live(client), START_SECONDS)
             for _ in range(size // 100):
                 assert client.get("/health/live").status_code == 200
             with socket.create_connection(("127.0.0.1", port)) as stuck:
@@ -284,20 +279,15 @@ def test_service_without_standard_error_serves() -> None:
     command = f'exec "{TODO}" serve --port {port} 2>&-'
     with running("/bin/sh", "-c", command, DATABASE_URL=NOWHERE) as service:
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
-            await_live(client)
+            wait_until(lambda: is_live(client), START_SECONDS)
             assert client.get("/api/u/tasks").status_code == 503
         service.terminate()
         assert service.wait(GRACE_SECONDS) == 0
 
 
-def await_live(client: httpx2.Client) -> None:
-    """Wait until the service answers."""
-    deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if client.get("/health/live").status_code == 200:
-                return
-        except httpx2.TransportError:
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def is_live(client: httpx2.Client) -> bool:
+    """Tell whether the service answers."""
+    try:
+        return client.get("/health/live").status_code == 200
+    except httpx2.TransportError:
+        return False

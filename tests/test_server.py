@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
+from tests.support import find_port, wait_until
 
 from todo.errors import BadSetting, BrokenEnvironment
 from todo.server import GRACE_SECONDS, HEADER_TIMEOUT_SECONDS, RESERVED_FILES, ensure_port_is_free
@@ -154,7 +155,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             is_up: bool = True,
             setup: str = ":",
         ) -> Served:
-            port = port or find_free_port(host)
+            port = port or find_port(host)
             log = tmp_path / f"log{time.monotonic_ns()}"
             with log.open("wb") as output:
                 process = subprocess.Popen(
@@ -175,12 +176,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
-def find_free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that nothing listens on."""
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        return int(probe.getsockname()[1])
-
-
 def is_alive(pid: int) -> bool:
     """Whether the process still runs; one that ended may wait for long until somebody asks for its status."""
     try:
@@ -190,16 +185,6 @@ def is_alive(pid: int) -> bool:
         return False
     except FileNotFoundError:
         return sys.platform != "linux"
-
-
-def becomes(fact: Callable[[], bool], *, within: float) -> bool:
-    """Whether the fact is true before the time is over."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if fact():
-            return True
-        time.sleep(0.02)
-    return fact()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -223,7 +208,7 @@ def test_sigterm_finishes_requests_in_flight_and_refuses_new_ones(start: Start) 
     served = start()
     with served.request("/slow/1") as response:
         served.process.terminate()
-        assert becomes(served.refuses, within=0.5)
+        wait_until(served.refuses, 0.5)
         assert response.read().endswith(b"done")
     assert served.await_end(3) == 0
 
@@ -245,9 +230,9 @@ def test_a_stuck_request_holds_up_no_end_beyond_the_grace_period(start: Start) -
     with asked.request("/stuck/60"), killed.request("/stuck/60"):
         asked.process.terminate()
         killed.process.kill()
-        assert becomes(killed.refuses, within=1)
+        wait_until(killed.refuses, 1)
         assert asked.await_end(GRACE_SECONDS + 2) == 0
-        assert becomes(lambda: not is_alive(orphan), within=2)
+        wait_until(lambda: not is_alive(orphan), 2)
     assert "Killing a worker that still has requests" in asked.read_log()
 
 
@@ -258,7 +243,7 @@ def test_a_second_signal_ends_at_once(start: Start, number: signal.Signals) -> N
     worker = served.await_worker()
     with served.request("/stuck/60"):
         served.process.send_signal(number)
-        assert becomes(served.refuses, within=1)
+        wait_until(served.refuses, 1)
         served.process.send_signal(number)
         assert served.await_end(2) == 0
     assert not is_alive(worker)
@@ -281,7 +266,7 @@ def test_workers_end_when_their_parent_is_killed(start: Start) -> None:
     with served.request("/slow/0.5") as response:
         served.process.kill()
         assert response.read().endswith(b"done")
-    assert becomes(lambda: not any(map(is_alive, workers)), within=2)
+    wait_until(lambda: not any(map(is_alive, workers)), 2)
     assert start(port=served.port).await_worker() not in workers
 
 
@@ -305,7 +290,7 @@ def test_of_two_servers_that_start_together_one_has_the_port(start: Start, secon
     time.sleep(seconds)
     second = start(port=first.port, is_up=False)
 
-    assert becomes(lambda: None not in {first.process.poll(), second.process.poll()} or not first.refuses(), within=5)
+    wait_until(lambda: None not in {first.process.poll(), second.process.poll()} or not first.refuses(), 5)
     refused, serving = (first, second) if first.process.poll() is not None else (second, first)
     assert refused.await_end(5) == 1
     assert "already in use" in refused.read_log()
@@ -447,7 +432,7 @@ def test_client_that_takes_nothing_is_cut(start: Start, host: str) -> None:
     """Its answer is thrown away, and its connection with it."""
     served = start(host=host)
     with open_slow_client(served) as client:
-        assert becomes(lambda: "did not take their answer" in served.read_log(), within=20)
+        wait_until(lambda: "did not take their answer" in served.read_log(), 20)
         assert takes_less_than_all(client)
 
 

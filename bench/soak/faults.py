@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 import psycopg
 from tests.neon import Server, TlsServer, find_pooler, pooler, tls_server
-from tests.service import Service, find_port, running_service_on
+from tests.service import Service, running_service_on
+from tests.support import find_port
 
 SETTINGS = {"TODO_LOG_LEVEL": "warning", "TODO_DEADLINE_SECONDS": "10"}
 WORKERS = 2

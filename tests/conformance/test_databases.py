@@ -15,7 +15,7 @@ import pytest
 from tests.neon import POOL_SIZE, TlsServer, find_pooler, pooler, run_migrate, tls_server
 from tests.operations import run_six_operations
 from tests.service import TODO, running_service
-from tests.support import make_database
+from tests.support import open_database
 from tests.wire import relayed
 
 pytestmark = pytest.mark.slow
@@ -75,14 +75,13 @@ def test_six_operations_over_tls(server: TlsServer, query: dict[str, str]) -> No
 @pytest.mark.parametrize("is_pooled", [False, True])
 async def test_connection_over_tls_is_kept(server: TlsServer, neon_url: str, *, is_pooled: bool) -> None:
     """What TLS itself sends unasked, such as tickets for a later session, is not taken for the end of one."""
-    database = make_database(neon_url if is_pooled else server.url({"sslmode": "require"}), pool_size=1)
-    used = set()
-    for _ in range(5):
-        await database.ping()
-        [idle] = database._connections._idle  # noqa: SLF001 - the pool is nobody else's business
-        used.add(idle)
-        await asyncio.sleep(0.05)
-    await database.close()
+    async with open_database(neon_url if is_pooled else server.url({"sslmode": "require"}), pool_size=1) as database:
+        used = set()
+        for _ in range(5):
+            await database.ping()
+            [idle] = database._connections._idle  # noqa: SLF001 - the pool is nobody else's business
+            used.add(idle)
+            await asyncio.sleep(0.05)
 
     assert len(used) == 1
 

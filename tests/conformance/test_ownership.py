@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
 from tests.arguments import METHODS, make_calls, takes_id
 from tests.service import running_service
-from tests.support import make_database
+from tests.support import open_database
 from tests.wire import Relay, count_round_trips
 
 from todo.database.store import TaskStore
@@ -55,17 +55,16 @@ async def relay(database_url: str) -> AsyncIterator[Relay]:
 
 async def capture_statements(relay: Relay, owner: Owner) -> dict[str, set[str]]:
     """Call every method once, and return what each sent about tasks."""
-    database = make_database(relay.url, pool_size=1)
-    await database.ping()
-    store = TaskStore(database, owner)
-    sent: dict[str, set[str]] = {method: set() for method in METHODS}
-    for method in METHODS:
-        for call in make_calls(method, (await store.add(TaskCreate(title="A task"))).id):
-            relay.reset()
-            with suppress(TodoError):
-                await call(store)
-            sent[method] |= {statement for statement in relay.statements if "tasks" in statement}
-    await database.close()
+    async with open_database(relay.url, pool_size=1) as database:
+        await database.ping()
+        store = TaskStore(database, owner)
+        sent: dict[str, set[str]] = {method: set() for method in METHODS}
+        for method in METHODS:
+            for call in make_calls(method, (await store.add(TaskCreate(title="A task"))).id):
+                relay.reset()
+                with suppress(TodoError):
+                    await call(store)
+                sent[method] |= {statement for statement in relay.statements if "tasks" in statement}
     return sent
 
 

@@ -10,14 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
-from tests.support import connect, publish
+from tests.support import connect, open_database, publish, wait_until
 from tests.wire import count_round_trips
 
 from todo.database.compiled import Statement
 from todo.database.connections import PING_SECONDS
 from todo.database.engine import Database
 from todo.database.store import TaskStore
-from todo.database.urls import read_database_url
 from todo.errors import DatabaseMisconfigured, DatabaseUnavailable, DeadlineExceeded, OutcomeUnknown, StatementFailed
 from todo.models.fields import Owner
 from todo.models.queries import TaskQuery
@@ -36,7 +35,7 @@ DIE = Statement(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 @pytest.fixture
 async def single(database_url: str) -> AsyncIterator[Database]:
     """A pool of one connection, and time enough."""
-    async with open_database(database_url) as database:
+    async with open_database(database_url, pool_size=1) as database:
         yield database
 
 
@@ -45,24 +44,6 @@ def observer(database_url: str) -> Iterator[psycopg.Connection]:
     """A connection that looks on."""
     with connect(database_url) as connection:
         yield connection
-
-
-@asynccontextmanager
-async def open_database(
-    url: str, *, pool_size: int = 1, deadline_seconds: float = 10, pool_timeout_seconds: float = 3
-) -> AsyncIterator[Database]:
-    """Open a pool to `url`, of one connection unless asked otherwise."""
-    database = Database(
-        read_database_url(url),
-        pool_size=pool_size,
-        pool_timeout_seconds=pool_timeout_seconds,
-        deadline_seconds=deadline_seconds,
-        prepared_statements=True,
-    )
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 def set_option(url: str, option: str) -> str:
@@ -83,13 +64,6 @@ def expect_within(seconds: float, error: type[Exception]) -> Iterator[pytest.Exc
 async def run(database: Database, statement: Statement) -> object:
     """Run a statement and return the one value of its first row."""
     return (await database.read(statement, {}))[0][0]
-
-
-async def await_true(is_so: Callable[[], object]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(PATIENCE):
-        while not is_so():  # noqa: ASYNC110 - it is another process that makes it so
-            await asyncio.sleep(0.005)
 
 
 async def eventually(call: Callable[[], Awaitable[object]]) -> object:
@@ -115,7 +89,7 @@ async def sleep_in(
     """Keep the only connection of a pool busy; yield the call and the backend's pid."""
     pid = await run(database, WHO_AM_I)
     call = asyncio.create_task(run(database, SLEEP))
-    await await_true(lambda: is_sleeping(observer, pid))
+    await asyncio.to_thread(wait_until, lambda: is_sleeping(observer, pid))
     try:
         yield call, pid
     finally:
@@ -128,19 +102,19 @@ async def sleep_in(
 
 async def test_deadline_ends_the_wait_and_not_the_pool(database_url: str, observer: psycopg.Connection) -> None:
     """The caller is told in time, the database stops, and the only connection is there for the next statement."""
-    async with open_database(database_url, deadline_seconds=0.3) as database:
+    async with open_database(database_url, pool_size=1, deadline_seconds=0.3) as database:
         pid = await run(database, WHO_AM_I)
 
         with expect_within(1.5, DeadlineExceeded):
             await database.read(SLEEP, {})
 
         assert await eventually(lambda: run(database, ONE)) == 1
-        await await_true(lambda: not is_sleeping(observer, pid))
+        await asyncio.to_thread(wait_until, lambda: not is_sleeping(observer, pid))
 
 
 async def test_pool_can_be_closed_on_a_statement_that_was_given_up(database_url: str) -> None:
     """A service that stops does not wait for what nobody waits for."""
-    async with open_database(database_url, deadline_seconds=0.3) as database:
+    async with open_database(database_url, pool_size=1, deadline_seconds=0.3) as database:
         with expect_within(1.5, DeadlineExceeded):
             await database.read(SLEEP, {})
 
@@ -150,7 +124,7 @@ async def test_pool_can_be_closed_on_a_statement_that_was_given_up(database_url:
 
 async def test_statement_timeout_of_the_database_is_a_deadline_too(database_url: str) -> None:
     """Whoever set the limit, the caller is told the same, and the connection goes on."""
-    async with open_database(set_option(database_url, "statement_timeout=200")) as database:
+    async with open_database(set_option(database_url, "statement_timeout=200"), pool_size=1) as database:
         pid = await run(database, WHO_AM_I)
 
         with expect_within(3, DeadlineExceeded):
@@ -168,7 +142,7 @@ async def test_cancelled_caller_gives_the_connection_back(single: Database, obse
 
         async with asyncio.timeout(PATIENCE):
             assert await run(single, ONE) == 1
-        await await_true(lambda: not is_sleeping(observer, pid))
+        await asyncio.to_thread(wait_until, lambda: not is_sleeping(observer, pid))
 
 
 # Want of a database
@@ -186,10 +160,10 @@ async def test_backend_that_ends_itself_is_unavailable_and_replaced(single: Data
 
 async def test_read_whose_backend_is_ended_runs_again(database_url: str, observer: psycopg.Connection) -> None:
     """A database that stops, as Neon's does, costs a read a moment; what runs on the second connection is its own."""
-    async with open_database(database_url) as database:
+    async with open_database(database_url, pool_size=1) as database:
         pid = await run(database, WHO_AM_I)
         call = asyncio.create_task(run(database, Statement(text("SELECT pg_sleep(0.5), pg_backend_pid()"))))
-        await await_true(lambda: is_sleeping(observer, pid))
+        await asyncio.to_thread(wait_until, lambda: is_sleeping(observer, pid))
 
         observer.execute("SELECT pg_terminate_backend(%s)", [pid])
 
@@ -210,7 +184,8 @@ async def test_idle_connection_that_was_ended_is_replaced_before_it_is_used(
     """Row 10: even a write does not meet it, and nothing was asked to find out."""
     pid = await run(single, WHO_AM_I)
     observer.execute("SELECT pg_terminate_backend(%s)", [pid])
-    await await_true(lambda: not observer.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone())
+    backend = "SELECT 1 FROM pg_stat_activity WHERE pid = %s"
+    await asyncio.to_thread(wait_until, lambda: not observer.execute(backend, [pid]).fetchone())
 
     assert (await single.write(WHO_AM_I, {}))[0][0] != pid
 
@@ -220,7 +195,7 @@ async def test_connection_that_a_router_has_forgotten_is_replaced_after_long_idl
 ) -> None:
     """It is asked before a statement is put on it, and given up after two seconds without an answer."""
     monkeypatch.setattr("todo.database.connections.IDLE_SECONDS_BEFORE_PING", 0)
-    async with count_round_trips(database_url) as relay, open_database(relay.url) as database:
+    async with count_round_trips(database_url) as relay, open_database(relay.url, pool_size=1) as database:
         await database.ping()
         relay.reset()
         await database.ping()
@@ -252,7 +227,7 @@ async def test_connections_that_a_router_has_forgotten_are_not_waited_for_one_by
 
 async def test_nothing_that_belongs_to_a_session_is_sent(database_url: str, owner: Owner) -> None:
     """Behind a pooler the next statement may be on another one."""
-    async with count_round_trips(database_url) as relay, open_database(relay.url) as database:
+    async with count_round_trips(database_url) as relay, open_database(relay.url, pool_size=1) as database:
         store = TaskStore(database, owner)
         for _ in range(8):
             await store.add(TaskCreate(title="A task"))
@@ -282,7 +257,7 @@ async def test_database_that_cannot_be_reached_is_unavailable(
     caplog.set_level(logging.DEBUG)
     url = make_url(database_url).set(password=CANARY).set(**parts).render_as_string(hide_password=False)
 
-    async with open_database(url) as database:
+    async with open_database(url, pool_size=1) as database:
         with expect_within(3, error) as caught:
             await database.ping()
 
@@ -291,7 +266,7 @@ async def test_database_that_cannot_be_reached_is_unavailable(
 
 async def test_exhausted_pool_is_unavailable(database_url: str, observer: psycopg.Connection) -> None:
     """Who gets no connection within the pool's time is told so, and the pool serves again once one is free."""
-    async with open_database(database_url, pool_timeout_seconds=0.3) as database:
+    async with open_database(database_url, pool_size=1, pool_timeout_seconds=0.3) as database:
         async with sleep_in(database, observer):
             with expect_within(2, DatabaseUnavailable):
                 await database.read(ONE, {})
@@ -301,7 +276,7 @@ async def test_exhausted_pool_is_unavailable(database_url: str, observer: psycop
 
 async def test_read_only_database_is_unavailable_for_writes(database_url: str, owner: Owner) -> None:
     """A standby that is not yet promoted serves reads, and a write may be tried again."""
-    async with open_database(set_option(database_url, "default_transaction_read_only=on")) as database:
+    async with open_database(set_option(database_url, "default_transaction_read_only=on"), pool_size=1) as database:
         store = TaskStore(database, owner)
 
         with expect_within(3, DatabaseUnavailable):
@@ -348,7 +323,7 @@ async def test_write_is_durable_when_it_returns(single: Database, owner: Owner, 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo", "UTC"])
 async def test_time_zone_of_the_database_does_not_matter(database_url: str, owner: Owner, zone: str) -> None:
     """A moment at either end of the calendar would fall off it in a zone beside UTC."""
-    async with open_database(set_option(database_url, f"timezone={zone}")) as database:
+    async with open_database(set_option(database_url, f"timezone={zone}"), pool_size=1) as database:
         store = TaskStore(database, owner)
         ends = ["0001-01-01T00:00:00Z", "2030-01-31T09:30:00Z", "9999-12-31T23:59:59.999999Z"]
 
@@ -363,7 +338,7 @@ async def test_time_zone_of_the_database_does_not_matter(database_url: str, owne
 
 async def test_readiness_is_how_the_last_contact_went(database_url: str) -> None:
     """It is not ready before the first contact, nor after a failure until the next success."""
-    async with open_database(database_url, deadline_seconds=0.3) as database:
+    async with open_database(database_url, pool_size=1, deadline_seconds=0.3) as database:
         assert not database.is_ready
         await database.ping()
         assert database.is_ready
@@ -383,7 +358,7 @@ async def test_readiness_is_how_the_last_contact_went(database_url: str) -> None
 
 async def test_unreachable_database_is_not_ready() -> None:
     """A failed contact is no contact."""
-    async with open_database(NOWHERE) as database:
+    async with open_database(NOWHERE, pool_size=1) as database:
         with pytest.raises(DatabaseUnavailable):
             await database.ping()
 

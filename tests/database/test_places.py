@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 from sqlalchemy import text
-from tests.support import make_database
+from tests.support import open_database
 
 from todo.database.compiled import Statement
 from todo.database.engine import Database, Rows
@@ -23,29 +23,27 @@ PATIENCE = 10
 
 
 @asynccontextmanager
-async def flooded(database: Database) -> AsyncIterator[list[asyncio.Task[Rows]]]:
+async def flooded(database_url: str, pool_size: int) -> AsyncIterator[tuple[Database, list[asyncio.Task[Rows]]]]:
     """Have alice ask for far more connections than there are, before whoever comes next."""
-    await database.ping()
-    requests = [asyncio.create_task(database.read(SLEEP, {"owner": "alice"})) for _ in range(REQUESTS)]
-    await asyncio.sleep(0.1)
-    yield requests
-    await asyncio.gather(*requests, return_exceptions=True)
-    await database.close()
+    async with open_database(database_url, pool_size=pool_size, pool_timeout_seconds=POOL_TIMEOUT_SECONDS) as database:
+        await database.ping()
+        requests = [asyncio.create_task(database.read(SLEEP, {"owner": "alice"})) for _ in range(REQUESTS)]
+        await asyncio.sleep(0.1)
+        yield database, requests
+        await asyncio.gather(*requests, return_exceptions=True)
 
 
 @pytest.mark.parametrize("pool_size", [1, 2, 4])
 async def test_others_get_past_a_user_who_asks_for_every_connection(database_url: str, pool_size: int) -> None:
     """Even where there is one connection: who waits for the own share is not in line for it."""
-    database = make_database(database_url, pool_size=pool_size, pool_timeout_seconds=POOL_TIMEOUT_SECONDS)
-    async with flooded(database):
+    async with flooded(database_url, pool_size) as (database, _):
         assert await database.read(ONE, {"owner": "bob"}) == [(1,)]
 
 
 async def test_user_who_asks_for_too_much_is_told_so_in_the_pool_s_time(database_url: str) -> None:
     """The time is that of all the waiting together, however often a place was free for a moment."""
-    database = make_database(database_url, pool_size=2, pool_timeout_seconds=POOL_TIMEOUT_SECONDS)
     started = time.monotonic()
-    async with flooded(database) as requests:
+    async with flooded(database_url, pool_size=2) as (_, requests):
         pass
 
     errors = [error for request in requests if (error := request.exception())]

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import httpx2
 import pytest
-from tests.support import make_database, open_client
+from tests.support import open_client, open_database
 from tests.wire import Relay, count_round_trips
 
 from todo.app import create_app
@@ -38,11 +38,10 @@ async def relay(database_url: str) -> AsyncIterator[Relay]:
 @pytest.fixture
 async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
     """The owner's tasks, behind the relay and over one warm connection."""
-    database = make_database(relay.url, pool_size=1)
-    await database.ping()
-    relay.reset()
-    yield TaskStore(database, owner)
-    await database.close()
+    async with open_database(relay.url, pool_size=1) as database:
+        await database.ping()
+        relay.reset()
+        yield TaskStore(database, owner)
 
 
 @pytest.mark.parametrize(
@@ -180,25 +179,23 @@ async def test_what_needs_no_task_asks_no_database(
 
 async def test_fresh_connection_costs_little(relay: Relay, owner: Owner) -> None:
     """The first of a pool asks about the schema; the others only connect."""
-    database = make_database(relay.url, pool_size=2)
-    store = TaskStore(database, owner)
+    async with open_database(relay.url, pool_size=2) as database:
+        store = TaskStore(database, owner)
 
-    await store.page(TaskQuery())
-    assert relay.trips == CONNECTION_TRIPS + SCHEMA_TRIPS + 1
-    await database.close()
-    relay.reset()
-    await store.page(TaskQuery())
-    assert (relay.trips, relay.connections) == (CONNECTION_TRIPS + 1, 1)
-    await database.close()
+        await store.page(TaskQuery())
+        assert relay.trips == CONNECTION_TRIPS + SCHEMA_TRIPS + 1
+        await database.close()
+        relay.reset()
+        await store.page(TaskQuery())
+        assert (relay.trips, relay.connections) == (CONNECTION_TRIPS + 1, 1)
 
 
 async def test_looking_whether_it_can_serve_is_one_round_trip(relay: Relay) -> None:
     """The revision, the columns and the grants are one question, which a probe asks only where something was wrong."""
-    database = make_database(relay.url, pool_size=1)
-    await database.ping()
-    relay.reset()
+    async with open_database(relay.url, pool_size=1) as database:
+        await database.ping()
+        relay.reset()
 
-    await database.ping()
+        await database.ping()
 
-    assert relay.trips == 1
-    await database.close()
+        assert relay.trips == 1

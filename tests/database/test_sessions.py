@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import URL, make_url
-from tests.support import make_database, publish
+from tests.support import open_database, publish
 
 from todo.database.checks import check_database
 from todo.database.migration import MIGRATION_LOCK, migrate, print_migration
@@ -59,8 +59,7 @@ def write_url(url: URL, **options: str) -> str:
 
 async def assert_tasks_are_served(url: str, owner: Owner) -> None:
     """See that a task comes back as it was sent, however it is asked for."""
-    database = make_database(url, pool_size=1)
-    try:
+    async with open_database(url, pool_size=1) as database:
         store = TaskStore(database, owner)
         added = await store.add(TASK)
         found = await store.page(TaskQuery(q="GRÖßE 🎉", tag=['"🎉"'], sort="due_at"))
@@ -68,8 +67,6 @@ async def assert_tasks_are_served(url: str, owner: Owner) -> None:
         assert publish(added).model_dump(include=set(TASK.model_fields_set)) == TASK.model_dump(exclude_unset=True)
         assert found.tasks == [added]
         assert await store.set_completed(added.id, completed=True) == await store.get(added.id)
-    finally:
-        await database.close()
 
 
 DEFAULTS = [
@@ -130,18 +127,17 @@ async def test_defaults_in_the_environment_do_not_matter(
 async def test_contended_changes_all_happen_at_any_isolation_level(url: URL, owner: Owner, level: str) -> None:
     """A change that is rolled back for another's sake is run again until it gets through, and once."""
     level = level.replace(" ", r"\ ")
-    database = make_database(write_url(url, options=f"-c default_transaction_isolation={level}"))
-    store = TaskStore(database, owner)
-    task = await store.add(TASK)
+    async with open_database(write_url(url, options=f"-c default_transaction_isolation={level}")) as database:
+        store = TaskStore(database, owner)
+        task = await store.add(TASK)
 
-    async def toggle() -> None:
-        for _ in range(TOGGLES):
-            await store.toggle(task.id)
+        async def toggle() -> None:
+            for _ in range(TOGGLES):
+                await store.toggle(task.id)
 
-    await asyncio.gather(*(toggle() for _ in range(CLIENTS)))
+        await asyncio.gather(*(toggle() for _ in range(CLIENTS)))
 
-    assert (await store.get(task.id)).version == 1 + CLIENTS * TOGGLES
-    await database.close()
+        assert (await store.get(task.id)).version == 1 + CLIENTS * TOGGLES
 
 
 def test_migration_that_has_waited_sees_what_the_other_has_done(

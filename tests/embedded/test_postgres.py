@@ -21,7 +21,6 @@ from tests.embedded.servers import (
     PATIENCE,
     SERVER,
     add_row,
-    await_true,
     count_after_start,
     count_rows,
     ignore,
@@ -31,6 +30,7 @@ from tests.embedded.servers import (
     refuse,
     start_parent,
 )
+from tests.support import wait_until
 
 from todo.embedded.binaries import find_binaries
 from todo.embedded.folder import default_data_dir
@@ -137,7 +137,7 @@ def test_a_killed_parent_loses_nothing(data_dir: Path) -> None:
     with start_parent(data_dir) as parent, ThreadPoolExecutor() as pool:
         add_row(parent.url)
         written = pool.submit(write, parent.url)
-        await_true(lambda: count_rows(parent.url) > 1)
+        wait_until(lambda: count_rows(parent.url) > 1)
         orphan = read_pid(data_dir)
         parent.kill()
         assert orphan in list_processes(data_dir)
@@ -417,7 +417,7 @@ def test_a_stranger_with_the_old_pid_survives(database: Path) -> None:
         pid = read_pid(database)
         parent.kill()
         os.kill(pid, signal.SIGKILL)
-    await_true(lambda: not list_processes(database))
+    wait_until(lambda: not list_processes(database))
     with subprocess.Popen(["sleep", "60"], **as_account(database)) as stranger:
         for file in (database / "postgres/postmaster.pid", database / "socket/.s.PGSQL.5432.lock"):
             file.write_text(file.read_text().replace(str(pid), str(stranger.pid), 1))
@@ -447,7 +447,7 @@ def test_a_server_that_somebody_runs_by_hand_is_left_alone(place: Path, database
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, **as_account(database)) as server:
         try:
             pid_file = database / "postgres/postmaster.pid"
-            await_true(lambda: pid_file.exists() and "ready" in pid_file.read_text())
+            wait_until(lambda: pid_file.exists() and "ready" in pid_file.read_text())
             assert f"process {server.pid} " in str(refuse(database))
             assert server.poll() is None
         finally:
@@ -468,7 +468,7 @@ def test_a_database_whose_folder_is_removed_ends_all_the_same(data_dir: Path) ->
 def test_a_killed_creation_is_started_over(data_dir: Path) -> None:
     """A database is whole or absent; what a killed `initdb` left is removed."""
     with subprocess.Popen([sys.executable, "-c", SERVER, data_dir]) as parent:
-        await_true(lambda: list(data_dir.glob("postgres.new-*/base")))
+        wait_until(lambda: list(data_dir.glob("postgres.new-*/base")))
         parent.kill()
     assert not (data_dir / "postgres").exists()
     make_database(data_dir)

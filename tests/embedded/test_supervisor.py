@@ -14,7 +14,6 @@ import psycopg
 import pytest
 from tests.embedded.servers import (
     add_row,
-    await_true,
     count_after_start,
     count_rows,
     find_pid,
@@ -25,6 +24,7 @@ from tests.embedded.servers import (
     refuse,
     start_parent,
 )
+from tests.support import wait_until
 
 from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
@@ -107,9 +107,9 @@ def test_a_killed_postgresql_is_started_again(database: Path, caplog: pytest.Log
             killed = read_pid(database)
             with psycopg.connect(url):
                 kill_postmaster(database)
-                await_true(lambda: answers(url))
+                wait_until(lambda: answers(url))
             # It answers a moment before that is noticed, and a stop in that moment has nothing to tell.
-            await_true(lambda: "runs again" in caplog.text)
+            wait_until(lambda: "runs again" in caplog.text)
             assert read_pid(database) != killed
             assert count_rows(url) == 1
             lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
@@ -126,7 +126,7 @@ def test_a_busy_orphan_does_not_keep_the_next_from_starting(database: Path) -> N
         busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 10000000000)")
         kill_postmaster(database)
         os.kill(orphan, signal.SIGSTOP)  # by now it has noticed nothing
-        await_true(lambda: answers(url))
+        wait_until(lambda: answers(url))
         assert orphan not in list_processes(database)
         busy.close()
 
@@ -148,13 +148,13 @@ def test_it_is_tried_until_it_starts(data_dir: Path, caplog: pytest.LogCaptureFi
     with embedded_postgres(data_dir, None, ignore) as url:
         settings.write_text(f"{working}no_such_setting = 1\n")
         kill_postmaster(data_dir)
-        await_true(lambda: "no_such_setting" in read_log(log))
+        wait_until(lambda: "no_such_setting" in read_log(log))
         first_try = log.stat().st_mtime
-        await_true(lambda: log.stat().st_mtime > first_try)
+        wait_until(lambda: log.stat().st_mtime > first_try)
         assert "ready to accept connections" in (data_dir / "postgres.log.1").read_text()
         settings.write_text(working)
-        await_true(lambda: answers(url))
-        await_true(lambda: "runs again" in caplog.text)
+        wait_until(lambda: answers(url))
+        wait_until(lambda: "runs again" in caplog.text)
     told = [record for record in caplog.records if record.name.startswith("todo.embedded")]
     assert len([record for record in told if record.levelno >= logging.WARNING]) == 2
 
@@ -167,9 +167,9 @@ def test_why_it_ended_is_kept_while_no_start_can_be_tried(data_dir: Path, caplog
         in_the_way = data_dir / "socket/file"
         in_the_way.touch()
         kill_postmaster(data_dir)
-        await_true(lambda: caplog.text.count("is not back yet") > 1)
+        wait_until(lambda: caplog.text.count("is not back yet") > 1)
         in_the_way.unlink()
-        await_true(lambda: "runs again" in caplog.text)
+        wait_until(lambda: "runs again" in caplog.text)
         assert (data_dir / "postgres.log.1").read_text().startswith(said)
 
 
@@ -183,9 +183,9 @@ def test_a_stop_during_a_restart_leaves_nothing_behind(data_dir: Path, *, can_st
                 settings.write("no_such_setting = 1\n")
         killed = read_pid(data_dir)
         kill_postmaster(data_dir)
-        await_true((data_dir / "postgres.log.1").exists)
+        wait_until((data_dir / "postgres.log.1").exists)
         if can_start:
-            await_true(lambda: find_pid(data_dir) not in (None, killed))
+            wait_until(lambda: find_pid(data_dir) not in (None, killed))
         began = time.monotonic()
     assert time.monotonic() - began < STOP_SECONDS
     assert list_processes(data_dir) == []
@@ -197,7 +197,7 @@ def lose_folder(data_dir: Path, ended: list[int]) -> None:
         pid = read_pid(data_dir)
         shutil.rmtree(data_dir)
         os.kill(pid, signal.SIGKILL)
-        await_true(lambda: ended)
+        wait_until(lambda: ended)
 
 
 def test_a_removed_folder_ends_the_service(data_dir: Path) -> None:
@@ -223,9 +223,9 @@ def test_a_full_disk_that_has_room_again_is_enough(place: Path) -> None:
             postmaster = read_pid(data_dir)
             filler = fill(disk)
             rows = write_until_it_ends(url)
-            await_true(lambda: postmaster not in list_processes(data_dir))
+            wait_until(lambda: postmaster not in list_processes(data_dir))
             filler.unlink()
-            await_true(lambda: takes_rows(url))
+            wait_until(lambda: takes_rows(url))
             assert count_rows(url) >= rows + 2
         assert list_processes(data_dir) == []
 

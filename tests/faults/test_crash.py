@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -15,6 +14,7 @@ import psycopg
 import pytest
 from tests.operations import run_six_operations
 from tests.service import Service, running_service
+from tests.support import wait_until
 from tests.wire import relayed
 
 pytestmark = pytest.mark.slow
@@ -38,14 +38,6 @@ def find_processes(data_dir: Path) -> Iterator[int]:
             continue
         if str(data_dir / "postgres").encode() in command:
             yield int(folder.name)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for something to become so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def write_until_it_ends(service: Service, acknowledged: list[str], enough: threading.Event) -> None:

@@ -19,7 +19,8 @@ import pytest
 from tests.faults.load import LATE, UNAVAILABLE, UNKNOWN, under_load
 from tests.neon import Server, TlsServer, find_pooler, pooler, tls_server
 from tests.operations import run_six_operations
-from tests.service import Service, find_port, running_service
+from tests.service import Service, running_service
+from tests.support import find_port
 from tests.wire import make_refusal, relayed
 
 pytestmark = pytest.mark.slow
