@@ -7,26 +7,19 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 from starlette.middleware import Middleware
+from starlette.types import Lifespan
 
 from todo import __version__
 from todo.api import health, tasks
 from todo.api.dependencies import IdentifyOwner, State, trust_path
-from todo.api.methods import AllowedMethods
-from todo.api.middleware import Cors, HeadAsGet, LargeAnswers, RequestContext, TargetRules, UnexpectedErrors
+from todo.api.large_answers import LargeAnswers
+from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
 from todo.api.problems import ProblemApi, answer_errors
+from todo.api.unmatched import answer_unmatched
 from todo.database.engine import Database
 from todo.database.urls import read_database_url
 from todo.errors import TodoError
 from todo.settings import Settings
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-REQUEST_HEADERS = [
-    "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID",
-]  # fmt: skip
-EXPOSED_HEADERS = ["ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After"]
-PREFLIGHT_SECONDS = 600
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 
 
 def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOwner = trust_path) -> FastAPI:
@@ -34,7 +27,31 @@ def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOw
 
     `identify_owner`, a dependency of FastAPI's, is where authentication comes in.
     """
+    app = ProblemApi(
+        title="Todo backend",
+        version=__version__,
+        lifespan=_make_lifespan(settings, database_url),
+        # Not `include_router`, which would match a path twice.
+        routes=[*tasks.make_router(identify_owner).routes, *health.router.routes],
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing here would read it
+        redirect_slashes=False,
+        redoc_url=None,
+        middleware=[
+            Middleware(RequestContext),
+            Middleware(Cors, settings.cors_origins, allow_loopback=settings.is_embedded),
+            Middleware(LargeAnswers),
+            Middleware(HeadAsGet),
+            Middleware(TargetRules, settings.allowed_hosts, settings.public_url, only_loopback=settings.is_embedded),
+            Middleware(UnexpectedErrors),
+        ],
+    )
+    app.add_api_route("/", _redirect_to_docs, include_in_schema=False)
+    answer_errors(app)
+    answer_unmatched(app)
+    return app
 
+
+def _make_lifespan(settings: Settings, database_url: str) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         database = Database(
@@ -55,40 +72,7 @@ def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOw
         await asyncio.wait([first_contact])
         await database.close()
 
-    app = ProblemApi(
-        title="Todo backend",
-        version=__version__,
-        lifespan=lifespan,
-        # Not `include_router`, which would match a path twice.
-        routes=[*tasks.make_router(identify_owner).routes, *health.router.routes],
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing here would read it
-        redirect_slashes=False,
-        redoc_url=None,
-        middleware=[
-            Middleware(RequestContext),
-            Middleware(
-                Cors,
-                allow_origins=settings.cors_origins,
-                allow_origin_regex=LOOPBACK_ORIGIN if settings.is_embedded else None,
-                allow_methods=METHODS,
-                allow_headers=REQUEST_HEADERS,
-                expose_headers=EXPOSED_HEADERS,
-                max_age=PREFLIGHT_SECONDS,
-            ),
-            Middleware(LargeAnswers),
-            Middleware(HeadAsGet),
-            Middleware(
-                TargetRules,
-                # On a developer's machine a page from anywhere could reach us through a name that leads here.
-                allowed_hosts=settings.allowed_hosts or (LOOPBACK_HOSTS if settings.is_embedded else ()),
-                public_url=settings.public_url,
-            ),
-            Middleware(UnexpectedErrors),
-        ],
-    )
-    app.add_api_route("/", _redirect_to_docs, include_in_schema=False)
-    answer_errors(app, AllowedMethods(app))
-    return app
+    return lifespan
 
 
 async def _make_first_contact(database: Database) -> None:

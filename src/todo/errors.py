@@ -22,6 +22,7 @@ BrokenEnvironment              one line on standard error and an exit status
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Literal, TypedDict
 
 
@@ -53,17 +54,22 @@ class TodoError(Exception):
     """What a caller is told as a problem document (RFC 9457).
 
     `code` and `title` are stable; the message is the problem's `detail`, and `faults` are its `errors`.
+    `headers` go with the response.
     """
 
     code: ClassVar[str]
     title: ClassVar[str]
     status: ClassVar[int]
     detail: ClassVar[str]
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
-    def __init__(self, detail: str | None = None, *, faults: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self, detail: str | None = None, *, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail or self.detail)
         self.faults = faults
+        if headers is not None:
+            self.headers = headers
 
 
 class MalformedRequest(TodoError):

@@ -32,11 +32,6 @@ class _JsonRequest(Request):
         self._json = value
 
 
-def accepted_media_types(method: str) -> Sequence[str]:
-    """Return the media types that a method takes."""
-    return (JSON, MERGE_PATCH) if method == "PATCH" else (JSON,)
-
-
 def parse_json(body: bytes) -> object:
     """Parse a body of JSON (RFC 8259) in UTF-8, taking nothing that another parser may read in another way.
 
@@ -107,9 +102,11 @@ def _check_media_type(request: Request) -> None:
     header = Message()
     header["Content-Type"] = declared
     charset = header.get_content_charset("utf-8")
-    is_json = header.get_content_type() in accepted_media_types(request.method)
+    # RFC 9110, section 12.5.1, and RFC 5789, section 2.2
+    accepted, name = ([JSON, MERGE_PATCH], "Accept-Patch") if request.method == "PATCH" else ([JSON], "Accept")
+    is_json = header.get_content_type() in accepted
     if not is_json or charset != "utf-8" or request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType
+        raise UnsupportedMediaType(headers={name: ", ".join(accepted)})
 
 
 def _refuse_repeats(members: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,11 +3,9 @@
 Pure ASGI: nothing here buffers a body or starts a task.
 """
 
-import asyncio
 import logging
 import re
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from time import perf_counter
 
@@ -18,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
 from todo.api.problems import answer
-from todo.errors import InternalError, MalformedRequest, NoSuchResource, Overloaded, TodoError
+from todo.errors import InternalError, MalformedRequest, NoSuchResource, TodoError
 from todo.models.fields import USER_ID_LENGTH
 from todo.settings import read_host
 
@@ -27,13 +25,14 @@ AUTHORITY = re.compile(r"(?P<host>[^:]*|\[[^]]*\])(?::(?P<port>[0-9]{0,5}))?")  
 LAST_PORT = 65_535
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
-# An answer above this is sent in pieces of this size.
-PIECE_BYTES = 65_536
-# What a client has time for to take all of a large answer.
-ANSWER_SECONDS = 60
-# What one worker holds in large answers that are yet to be taken, and what of that may be one user's.
-ANSWERS_BYTES = 64 * 1024 * 1024
-ANSWERS_BYTES_PER_USER = ANSWERS_BYTES // 4
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+REQUEST_HEADERS = [
+    "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID",
+]  # fmt: skip
+EXPOSED_HEADERS = ["ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After"]
+PREFLIGHT_SECONDS = 600
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +81,17 @@ class Cors(CORSMiddleware):
     A browser asks for the permission alone, and an error of Starlette's would be text, the only one in this API.
     """
 
+    def __init__(self, app: ASGIApp, origins: Sequence[str], *, allow_loopback: bool) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_origin_regex=LOOPBACK_ORIGIN if allow_loopback else None,
+            allow_methods=METHODS,
+            allow_headers=REQUEST_HEADERS,
+            expose_headers=EXPOSED_HEADERS,
+            max_age=PREFLIGHT_SECONDS,
+        )
+
     def preflight_response(self, request_headers: Headers) -> Response:
         """Answer a preflight."""
         response = super().preflight_response(request_headers)
@@ -94,13 +104,16 @@ class TargetRules:
     """Refuses what must not reach the router: a foreign host, and a path whose slashes are encoded.
 
     The path is decoded before it is routed, so that `/api/a%2Ftasks` would be the list of the user `a`. `allowed_hosts`
-    are names without a port; none means any. Health routes are for probes, which know no name. Any other request gets
-    its `base_url`: the public one, or that of its host, which nothing but a name or an address and a port is taken for.
+    are names without a port; none means any, or with `only_loopback` those of this machine, since a page from anywhere
+    can reach a developer's machine through a name that resolves to it. Health routes allow any host: probes use none in
+    particular. Every other request gets its `base_url`: the public URL, or the scheme and `Host` of the request.
     """
 
-    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str], public_url: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed_hosts: Collection[str], public_url: str | None, *, only_loopback: bool
+    ) -> None:
         self._app = app
-        self._allowed_hosts = frozenset(allowed_hosts)
+        self._allowed_hosts = frozenset(allowed_hosts or (LOOPBACK_HOSTS if only_loopback else ()))
         self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -153,60 +166,6 @@ class HeadAsGet:
 
         scope["method"] = "GET"
         await self._app(scope, receive, send_without_body)
-
-
-class LargeAnswers:
-    """Sends large answers piece by piece, and bounds what all of them hold until their clients have taken them.
-
-    granian keeps an answer until then, for however long; a next piece it awaits. One user may have a part of the room,
-    and whatever finds none is a 503. Small answers cost nothing here.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._held: Counter[str] = Counter()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        start: Message = {}
-
-        async def send_by_size(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start":
-                start = message  # until its size is known
-            elif len(message["body"]) <= PIECE_BYTES:
-                await send(start)
-                await send(message)
-            else:
-                await self._send_large(start, message["body"], scope, receive, send)
-
-        await self._app(scope, receive, send_by_size)
-
-    async def _send_large(self, start: Message, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
-        user_id = scope.get("path_params", {}).get("user_id", "")
-        if not self._has_room(user_id, len(body)):
-            await answer(Overloaded(), scope["state"]["request_id"])(scope, receive, send)
-            return
-        self._held[user_id] += len(body)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await send(start)
-                for place in range(0, len(body), PIECE_BYTES):
-                    piece = body[place : place + PIECE_BYTES]
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except TimeoutError:
-            _log.info("Request %s: the client did not take its answer in time", scope["state"]["request_id"])
-        finally:
-            self._held[user_id] -= len(body)
-            self._held += Counter()  # forgets those that hold nothing
-
-    def _has_room(self, user_id: str, size: int) -> bool:
-        held = self._held[user_id]
-        return self._held.total() + size <= ANSWERS_BYTES and (not held or held + size <= ANSWERS_BYTES_PER_USER)
 
 
 class UnexpectedErrors:

@@ -9,19 +9,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
-from starlette.exceptions import HTTPException
 
-from todo.api.bodies import accepted_media_types
 from todo.api.faults import cut_name, make_pointer, name_faults
-from todo.api.methods import AllowedMethods
-from todo.errors import (
-    Fault,
-    MalformedRequest,
-    MethodNotAllowed,
-    NoSuchResource,
-    TodoError,
-    UnsupportedMediaType,
-)
+from todo.errors import Fault, InvalidInput, TodoError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:todo:problem:"
@@ -66,7 +56,7 @@ class ProblemApi(FastAPI):
         return schema
 
 
-def answer(error: TodoError, request_id: str, headers: dict[str, str] | None = None) -> Response:
+def answer(error: TodoError, request_id: str) -> Response:
     """Build the problem document for an error."""
     problem: dict[str, object] = {
         "type": TYPE_PREFIX + error.code,
@@ -77,46 +67,22 @@ def answer(error: TodoError, request_id: str, headers: dict[str, str] | None = N
     }
     if error.faults:
         problem["errors"] = [{fault["place"]: fault["name"], "detail": fault["detail"]} for fault in error.faults]
-    return Response(
-        json.dumps(problem),
-        status_code=error.status,
-        headers={**error.headers, **(headers or {})},
-        media_type=MEDIA_TYPE,
-    )
+    return Response(json.dumps(problem), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 
-def answer_errors(app: FastAPI, allowed_methods: AllowedMethods) -> None:
-    """Make every error that a route or the router raises a problem document."""
+def answer_errors(app: FastAPI) -> None:
+    """Make every error that a route raises a problem document."""
 
     @app.exception_handler(TodoError)
     async def answer_ours(request: Request, error: TodoError) -> Response:
         return answer(error, request.state.request_id)
 
-    @app.exception_handler(UnsupportedMediaType)
-    async def answer_media_type(request: Request, error: UnsupportedMediaType) -> Response:
-        # RFC 9110, section 12.5.1, and RFC 5789, section 2.2
-        name = "Accept-Patch" if request.method == "PATCH" else "Accept"
-        return answer(error, request.state.request_id, {name: ", ".join(accepted_media_types(request.method))})
-
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
         return answer(_read_faults(error.errors()), request.state.request_id)
 
-    @app.exception_handler(HTTPException)
-    async def answer_routing(request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.BAD_REQUEST:  # FastAPI's word for bytes that are no text
-            return answer(MalformedRequest(), request.state.request_id)
-        if error.status_code != HTTPStatus.METHOD_NOT_ALLOWED:
-            return answer(NoSuchResource(), request.state.request_id)
-        allow = {"Allow": allowed_methods.at(request.url.path)}
-        if request.method == "OPTIONS":
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
-        return answer(MethodNotAllowed(), request.state.request_id, allow)
 
-
-def _read_faults(errors: Sequence[Any]) -> TodoError:
-    if any(error["type"] == "json_invalid" for error in errors):
-        return MalformedRequest()
+def _read_faults(errors: Sequence[Any]) -> InvalidInput:
     return name_faults((_read_fault(error["loc"], error["msg"]) for error in errors), len(errors))
 
 

@@ -1,0 +1,75 @@
+"""Large answers, and how much of them is held until their clients have taken them."""
+
+import asyncio
+import logging
+from collections import Counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from todo.api.problems import answer
+from todo.errors import Overloaded
+
+# An answer above this is sent in pieces of this size.
+PIECE_BYTES = 65_536
+# What a client has time for to take all of a large answer.
+ANSWER_SECONDS = 60
+# What one worker holds in large answers that are yet to be taken, and what of that may be one user's.
+ANSWERS_BYTES = 64 * 1024 * 1024
+ANSWERS_BYTES_PER_USER = ANSWERS_BYTES // 4
+
+_log = logging.getLogger(__name__)
+
+
+class LargeAnswers:
+    """Sends large answers piece by piece, and bounds what all of them hold until their clients have taken them.
+
+    granian keeps an answer until then, for however long; a next piece it awaits. One user may have a part of the room,
+    and whatever finds none is a 503. Small answers cost nothing here.
+    """
+
+    def __init__(self, app: ASGIApp, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._app = app
+        self._answer_seconds = answer_seconds
+        self._held: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start: Message = {}
+
+        async def send_by_size(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message  # until its size is known
+            elif len(message["body"]) <= PIECE_BYTES:
+                await send(start)
+                await send(message)
+            else:
+                await self._send_large(start, message["body"], scope, receive, send)
+
+        await self._app(scope, receive, send_by_size)
+
+    async def _send_large(self, start: Message, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+        user_id = scope.get("path_params", {}).get("user_id", "")
+        if not self._has_room(user_id, len(body)):
+            await answer(Overloaded(), scope["state"]["request_id"])(scope, receive, send)
+            return
+        self._held[user_id] += len(body)
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await send(start)
+                for place in range(0, len(body), PIECE_BYTES):
+                    piece = body[place : place + PIECE_BYTES]
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            _log.info("Request %s: the client did not take its answer in time", scope["state"]["request_id"])
+        finally:
+            self._held[user_id] -= len(body)
+            self._held += Counter()  # forgets those that hold nothing
+
+    def _has_room(self, user_id: str, size: int) -> bool:
+        held = self._held[user_id]
+        return self._held.total() + size <= ANSWERS_BYTES and (not held or held + size <= ANSWERS_BYTES_PER_USER)
