@@ -5,17 +5,19 @@ lets unknown and repeated ones through. A query that is a model is described and
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar, get_origin
+from typing import Any, TypeAlias, TypeVar, get_args, get_origin
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.security import APIKeyQuery
 from pydantic import BaseModel, ValidationError
 
 from todo.api.faults import cut_name, name_faults
 from todo.errors import Fault, InvalidInput, MalformedRequest
 
-Query = TypeVar("Query", bound=BaseModel)
+Model = TypeVar("Model", bound=BaseModel)
 
 Parameter: TypeAlias = dict[str, Any]  # a Parameter Object of OpenAPI
 
@@ -35,10 +37,25 @@ def describe_query(model: type[BaseModel]) -> Iterator[Parameter]:
 
 
 def find_parameters(dependant: Dependant, openapi_extra: Mapping[str, Any]) -> dict[str, bool]:
-    """Return the name of every query parameter that a route knows, and whether it may be repeated."""
-    read_by_fastapi = {field.alias: get_origin(field.field_info.annotation) is list for field in dependant.query_params}
+    """Return the name of every query parameter that a route or a dependency reads, and whether it may be repeated."""
+    dependants = list(_flatten(dependant))
+    query_params = [field for each in dependants for field in each.query_params]
+    fields = get_flat_params(Dependant(query_params=query_params))  # a model is one parameter for each field
+    read_by_fastapi = {field.alias: _may_repeat(field.field_info.annotation) for field in fields}
+    api_keys = {each.call.model.name: False for each in dependants if isinstance(each.call, APIKeyQuery)}
     described = [parameter for parameter in openapi_extra.get("parameters", ()) if parameter["in"] == "query"]
-    return read_by_fastapi | {parameter["name"]: parameter["schema"].get("type") == "array" for parameter in described}
+    read_here = {parameter["name"]: parameter["schema"].get("type") == "array" for parameter in described}
+    return read_by_fastapi | api_keys | read_here
+
+
+def _flatten(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for dependency in dependant.dependencies:
+        yield from _flatten(dependency)
+
+
+def _may_repeat(annotation: object) -> bool:
+    return any(get_origin(each) in (list, set, frozenset, tuple) for each in (annotation, *get_args(annotation)))
 
 
 def check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
@@ -59,20 +76,21 @@ def check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
         seen.add(name)
 
 
-def read_query(request: Request, model: type[Query]) -> Query:
+def read_query(request: Request, model: type[Model]) -> Model:
     """Read the query, whose parameters are known; raise InvalidInput where their values are not as the model wants."""
     given = request.query_params
-    values = {name: given.getlist(name) if _is_list(model, name) else given[name] for name in given}
+    fields = model.model_fields
+    values = {
+        name: given.getlist(name) if get_origin(fields[name].annotation) is list else given[name]
+        for name in given
+        if name in fields  # or a dependency's
+    }
     try:
         return model.model_validate(values)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         named = (_name_fault(str(fault["loc"][0]), fault["msg"]) for fault in faults)
         raise name_faults(named, len(faults)) from None
-
-
-def _is_list(model: type[BaseModel], name: str) -> bool:
-    return get_origin(model.model_fields[name].annotation) is list
 
 
 def _name_fault(name: str, message: str) -> Fault:

@@ -1,17 +1,18 @@
 """Errors as problem documents (RFC 9457): the one place that builds such a body."""
 
 import json
-from collections.abc import Sequence
 from http import HTTPStatus
+from http.client import responses as PHRASES  # noqa: N812 - a constant
 from typing import Any, Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
 
 from todo.api.faults import cut_name, make_pointer, name_faults
-from todo.errors import Fault, InvalidInput, TodoError
+from todo.errors import Fault, TodoError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:todo:problem:"
@@ -79,11 +80,26 @@ def answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def answer_invalid(request: Request, error: RequestValidationError) -> Response:
-        return answer(_read_faults(error.errors()), request.state.request_id)
+        errors = error.errors()
+        faults = (_read_fault(fault["loc"], fault["msg"]) for fault in errors)
+        return answer(name_faults(faults, len(errors)), request.state.request_id)
+
+    # Only a function that identifies the owner raises one.
+    @app.exception_handler(HTTPException)
+    async def answer_refusal(request: Request, error: HTTPException) -> Response:
+        return _answer_http(error, request.state.request_id)
 
 
-def _read_faults(errors: Sequence[Any]) -> InvalidInput:
-    return name_faults((_read_fault(error["loc"], error["msg"]) for error in errors), len(errors))
+def _answer_http(error: HTTPException, request_id: str) -> Response:
+    phrase = PHRASES.get(error.status_code, "Error")
+    problem = {
+        "type": TYPE_PREFIX + phrase.lower().replace(" ", "-"),
+        "title": phrase.capitalize(),
+        "status": error.status_code,
+        "detail": str(error.detail),  # FastAPI takes anything
+        "request_id": request_id,
+    }
+    return Response(json.dumps(problem), status_code=error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
 
 
 def _read_fault(location: tuple[str | int, ...], message: str) -> Fault:

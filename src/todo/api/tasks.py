@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from todo.api.cursors import make_cursor, read_cursor
-from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store
+from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store, trust_path
 from todo.api.headers import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -162,17 +162,18 @@ def _link_next(request: Request, list_url: str, cursor: str) -> str:
 
 def _refuse_other_user(owner: Owner, user_id: str | None) -> None:
     if user_id is not None and user_id != owner:
-        raise InvalidInput(faults=[Fault(place="pointer", name="/user_id", detail="must be the user id of the path")])
+        raise InvalidInput(faults=[Fault(place="pointer", name="/user_id", detail="must be the owner's user id")])
 
 
 def make_router(identify_owner: IdentifyOwner) -> APIRouter:
     """Make the routes; `identify_owner` is a dependency that says whose tasks a request is about."""
+    refusals = () if identify_owner is trust_path else (401, 403)
     router = APIRouter(
         prefix="/api/{user_id}/tasks",
         tags=["tasks"],
         route_class=StrictRoute,
         generate_unique_id_function=name_operation,
-        responses=document(400, 404, 422, 500, 503, 504),
+        responses=document(400, *refusals, 404, 422, 500, 503, 504),
     )
 
     def own(handler: Handler) -> Handler:
