@@ -52,25 +52,26 @@ class Service:
 
 
 def running_service(
-    *arguments: str, probe: str = "/health/ready", **environment: str
+    *arguments: str, probe: str = "/health/ready", folder: str | None = None, **environment: str
 ) -> AbstractContextManager[Service]:
     """Run `todo serve` on a free port, and end it if the test has not; it runs once `probe` is answered."""
-    return running_service_on(find_port(), *arguments, probe=probe, **environment)
+    return running_service_on(find_port(), *arguments, probe=probe, folder=folder, **environment)
 
 
 @contextmanager
 def running_service_on(
-    port: int, *arguments: str, probe: str = "/health/ready", **environment: str
+    port: int, *arguments: str, probe: str = "/health/ready", folder: str | None = None, **environment: str
 ) -> Iterator[Service]:
     """Run it on a port of one's choice, such as that of a service which has ended."""
-    with tempfile.TemporaryDirectory() as folder, Path(folder, "log").open("wb") as log:
+    with tempfile.TemporaryDirectory() as logs, Path(logs, "log").open("wb") as log:
         process = subprocess.Popen(
             [TODO, "serve", "--port", str(port), *arguments],
             env={**os.environ, **environment},
+            cwd=folder,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-        service = Service(process, port, Path(folder, "log"))
+        service = Service(process, port, Path(logs, "log"))
         try:
             service.await_answer(probe)
             yield service

@@ -15,11 +15,12 @@ TODO = Path(sys.executable).with_name("todo")
 NOWHERE = "postgresql://alice:canary@127.0.0.1:1/todo"
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [TODO, *arguments],
         env={**os.environ, "TODO_PORT": str(find_port()), **environment},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
@@ -135,6 +136,62 @@ def test_broken_environment_is_one_clear_line(
     assert named in result.stderr
     assert result.stderr.count("\n") == 1
     assert "canary" not in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "said"),
+    [
+        ("raise ValueError('canary')", "ValueError at {folder}/tokens.py, line 1"),
+        ("import os; os._exit(7)", "its import ended the process, with status 7"),
+    ],
+)
+def test_serve_tells_of_a_function_that_cannot_be_loaded_before_it_starts_anything(
+    tmp_path: Path, module: str, said: str
+) -> None:
+    """In one line, whatever becomes of the process that tries."""
+    (tmp_path / "tokens.py").write_text(module)
+    environment = {"TODO_IDENTIFY_OWNER": "tokens:identify", "TODO_DATA_DIR": str(tmp_path / "data")}
+
+    result = run("serve", "--port", str(find_port()), folder=str(tmp_path), **environment)
+
+    assert result.stderr == f"todo: TODO_IDENTIFY_OWNER: {said.format(folder=tmp_path)}\n"
+    assert result.returncode == 2
+    assert not (tmp_path / "data").exists()
+
+
+def test_check_reports_a_function_that_cannot_be_loaded(tmp_path: Path) -> None:
+    """As any other setting, and without a database."""
+    result = run("check", folder=str(tmp_path), TODO_IDENTIFY_OWNER="nowhere:identify")
+
+    assert result.stdout == "WRONG  settings    TODO_IDENTIFY_OWNER: No module named 'nowhere'\n"
+    assert result.returncode == 1
+
+
+def test_openapi_says_what_the_function_asks_for(tmp_path: Path) -> None:
+    """The document is that of the application which would be served."""
+    (tmp_path / "tokens.py").write_text(
+        "from typing import Annotated\n"
+        "from fastapi import Depends\n"
+        "from fastapi.security import HTTPBearer\n"
+        "def identify(token: Annotated[object, Depends(HTTPBearer())]): ...\n"
+    )
+
+    schema = json.loads(run("openapi", folder=str(tmp_path), TODO_IDENTIFY_OWNER="tokens:identify").stdout)
+    failed = run("openapi", folder=str(tmp_path), TODO_IDENTIFY_OWNER="tokens:nobody")
+
+    for operation in schema["paths"]["/api/{user_id}/tasks"].values():
+        assert operation["security"] == [{"HTTPBearer": []}]
+        assert {"401", "403"} <= operation["responses"].keys()
+    assert failed.stderr == "todo: TODO_IDENTIFY_OWNER: module 'tokens' has no attribute 'nobody'\n"
+    assert failed.returncode == 2
+
+
+def test_openapi_reads_the_settings() -> None:
+    """A bad one is told as everywhere."""
+    result = run("openapi", TODO_PORT="canary")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("todo: TODO_PORT: ")
 
 
 def test_deleted_working_folder_is_one_clear_line(tmp_path: Path) -> None:

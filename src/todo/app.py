@@ -11,6 +11,7 @@ from starlette.types import Lifespan
 
 from todo import __version__
 from todo.api import health, tasks
+from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner, State, trust_path
 from todo.api.large_answers import LargeAnswers
 from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
@@ -22,11 +23,14 @@ from todo.errors import TodoError
 from todo.settings import Settings
 
 
-def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOwner = trust_path) -> FastAPI:
+def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOwner | None = None) -> FastAPI:
     """Make the application on the database at `database_url`; nothing is connected before its lifespan begins.
 
-    `identify_owner`, a dependency of FastAPI's, is where authentication comes in.
+    `identify_owner` is where authentication comes in: a dependency of FastAPI's, by default the one that the settings
+    name, else `trust_path`. Raises BadSetting.
     """
+    if identify_owner is None:
+        identify_owner = load_identify_owner(settings.identify_owner) if settings.identify_owner else trust_path
     app = ProblemApi(
         title="Todo backend",
         version=__version__,

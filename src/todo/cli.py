@@ -27,7 +27,7 @@ from todo.errors import BadSetting, BrokenEnvironment
 from todo.logs import STANDARD_ERROR, configure_logging, print_line
 from todo.server import ensure_port_is_free, serve
 from todo.settings import Settings, read_settings
-from todo.worker import load_app
+from todo.worker import check_identify_owner, load_app
 
 if TYPE_CHECKING:
     from todo.database.checks import Finding
@@ -68,6 +68,7 @@ def serve_command(
     settings = read_settings(**{name: value for name, value in options.items() if value is not None})
     configure_logging(settings)
     ensure_port_is_free(settings.host, settings.port)
+    check_identify_owner(settings)
     with _open_database(settings) as url:
         if settings.is_embedded and not is_newest(url):
             print_line(_migrate(url))
@@ -110,7 +111,7 @@ def openapi_command() -> None:
     """Print the OpenAPI schema."""
     from todo.app import create_app  # noqa: PLC0415 - see above
 
-    _print(json.dumps(create_app(Settings(), "postgresql://").openapi(), indent=2))
+    _print(json.dumps(create_app(read_settings(), "postgresql://").openapi(), indent=2))
 
 
 def _migrate(url: str) -> str:
@@ -155,10 +156,13 @@ def _read_unpooled_url(settings: Settings) -> URL | None:
 
 
 def _check() -> "Iterator[Finding]":
-    from todo.database.checks import Finding, check_database  # noqa: PLC0415 - see above
+    from todo.api.authentication import load_identify_owner  # noqa: PLC0415 - see above
+    from todo.database.checks import Finding, check_database  # noqa: PLC0415
 
     try:
         settings = read_settings()
+        if settings.identify_owner is not None:
+            load_identify_owner(settings.identify_owner)
         with _open_database(settings) as address:
             yield _check_settings(settings)
             url = read_database_url(address)

@@ -70,6 +70,13 @@ def _write_base_url(value: str) -> str:
     return url
 
 
+def _check_function_name(value: str) -> str:
+    module, _, function = value.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
+        raise ValueError("must name a function, as package.module:function")
+    return value
+
+
 def _refuse_empty(value: object) -> object:
     if value == "":
         raise ValueError("is set but empty; unset it, or give it a value")
@@ -105,6 +112,7 @@ class Settings(BaseSettings):
     cors_origins: Origins = ()
     public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_write_base_url)] | None = None
     allowed_hosts: Hosts = ()
+    identify_owner: Annotated[str, AfterValidator(_check_function_name)] | None = None
     max_body_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     deadline_seconds: float = Field(default=10, gt=0, le=300)
     pool_size: int = Field(default=10, ge=1, le=1000)

@@ -1,11 +1,13 @@
-"""How authentication comes in front of the contract: the README's example, run as it is printed there."""
+"""How authentication comes in front of the contract: the README's example as a file, and what else may stand there."""
 
+import inspect
 import re
+import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import uuid4
 
 import httpx2
@@ -15,10 +17,13 @@ from fastapi import Depends, HTTPException, Query
 from fastapi.security import APIKeyQuery
 from pydantic import BaseModel
 from tests.api.test_problems import assert_problem
+from tests.service import running_service
 from tests.support import open_client
 
+from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner
 from todo.app import create_app
+from todo.errors import BadSetting
 from todo.models.fields import Owner
 from todo.settings import Settings
 
@@ -26,16 +31,15 @@ README = Path(__file__).parents[2] / "README.md"
 KEY = "a key of this test and of nothing else"
 
 
-@pytest.fixture
-async def client(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[httpx2.AsyncClient]:
-    """A client of an application that asks for tokens."""
+@pytest.fixture(scope="module")
+def client(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
+    """A client of `todo serve` in a folder with the README's example."""
     [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    printed: dict[str, Any] = {}  # whatever the example defines
-    monkeypatch.setenv("TOKEN_KEY", KEY)
-    exec(example, printed)  # noqa: S102 - the README is ours
-    app = create_app(Settings(), database_url, printed["identify_by_token"])
-    async with open_client(app) as client:
-        yield client
+    folder = tmp_path_factory.mktemp("tokens")
+    (folder / "tokens.py").write_text(example)
+    environment = {"DATABASE_URL": database_url, "TODO_IDENTIFY_OWNER": "tokens:identify_by_token", "TOKEN_KEY": KEY}
+    with running_service(folder=str(folder), **environment) as service:
+        yield service.client
 
 
 @asynccontextmanager
@@ -51,10 +55,10 @@ def make_token(user_id: str, *, key: str = KEY, seconds: int = 60) -> dict[str, 
     return {"Authorization": f"Bearer {token}"}
 
 
-async def test_user_with_a_token_has_the_same_contract(client: httpx2.AsyncClient, owner: str) -> None:
+def test_user_with_a_token_has_the_same_contract(client: httpx2.Client, owner: str) -> None:
     """Nothing changes for those who are who they say."""
-    created = await client.post(f"/api/{owner}/tasks", json={"title": "Mine"}, headers=make_token(owner))
-    listed = await client.get(f"/api/{owner}/tasks", headers=make_token(owner))
+    created = client.post(f"/api/{owner}/tasks", json={"title": "Mine"}, headers=make_token(owner))
+    listed = client.get(f"/api/{owner}/tasks", headers=make_token(owner))
 
     assert created.status_code == 201
     assert listed.json() == [created.json()]
@@ -70,28 +74,29 @@ async def test_user_with_a_token_has_the_same_contract(client: httpx2.AsyncClien
     ],
     ids=["none", "nonsense", "forged", "expired"],
 )
-async def test_request_without_a_valid_token_is_401(client: httpx2.AsyncClient, headers: dict[str, str]) -> None:
+def test_request_without_a_valid_token_is_401(client: httpx2.Client, headers: dict[str, str]) -> None:
     """It is a problem like any other, and says what would do (RFC 9110, section 11.6.1)."""
-    response = await client.get("/api/alice/tasks", headers=headers)
+    response = client.get("/api/alice/tasks", headers=headers)
 
     assert_problem(response, 401, "unauthorized")
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_path_must_be_the_token_s_user(client: httpx2.AsyncClient, owner: str) -> None:
+def test_path_must_be_the_token_s_user(client: httpx2.Client, owner: str) -> None:
     """A user who writes another's name into the path is refused before the store is asked."""
-    response = await client.get("/api/alice/tasks", headers=make_token(owner))
+    response = client.get("/api/alice/tasks", headers=make_token(owner))
 
     assert_problem(response, 403, "forbidden")
 
 
-async def test_document_says_that_tokens_are_asked_for(client: httpx2.AsyncClient) -> None:
+def test_document_says_that_tokens_are_asked_for(client: httpx2.Client) -> None:
     """Every task route has the security scheme, 401 and 403, and no other route has."""
-    document = (await client.get("/openapi.json")).json()
+    document = client.get("/openapi.json").json()
     operations = {
         (path, method): operation for path, item in document["paths"].items() for method, operation in item.items()
     }
 
+    assert client.get("/docs").status_code == 200
     assert document["components"]["securitySchemes"] == {"HTTPBearer": {"type": "http", "scheme": "bearer"}}
     for (path, _), operation in operations.items():
         is_about_tasks = path.startswith("/api/")
@@ -102,14 +107,14 @@ async def test_document_says_that_tokens_are_asked_for(client: httpx2.AsyncClien
             assert bool(refusal) == is_about_tasks
 
 
-async def test_every_task_route_refuses_who_has_no_token(client: httpx2.AsyncClient) -> None:
+def test_every_task_route_refuses_who_has_no_token(client: httpx2.Client) -> None:
     """Whatever its method; nothing of the request is looked at before."""
-    document = (await client.get("/openapi.json")).json()
+    document = client.get("/openapi.json").json()
     asked = [(path, method) for path, item in document["paths"].items() for method in item if path.startswith("/api/")]
 
     assert asked
     for path, method in asked:
-        response = await client.request(method, path.format(user_id="alice", task_id=uuid4()))
+        response = client.request(method, path.format(user_id="alice", task_id=uuid4()))
         assert_problem(response, 401, "unauthorized")
 
 
@@ -205,3 +210,50 @@ async def test_user_id_of_a_body_is_compared_with_the_owner(database_url: str, o
 
     assert own.status_code in {200, 201}
     assert assert_problem(other, 422, "invalid-input")["errors"][0]["pointer"] == "/user_id"
+
+
+MODULES = {
+    "plain.py": "NUMBER = 5\ndef identify(): ...\ndef read_body(body: dict): ...\n",
+    "broken.py": "import os\nKEY = os.environ['canary']\n",
+    "ended.py": "raise SystemExit('canary')\n",
+    "unreadable.py": "def (\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with modules, in which the test runs."""
+    for name, text in MODULES.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in MODULES:
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def test_function_is_found_in_the_working_folder(folder: Path) -> None:
+    """As it is by uvicorn."""
+    function = load_identify_owner("plain:identify")
+
+    assert inspect.getsourcefile(function) == str(folder / "plain.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("nowhere:identify", "No module named 'nowhere'"),
+        ("plain:nobody", "module 'plain' has no attribute 'nobody'"),
+        ("plain:NUMBER", "FastAPI cannot take this as a dependency"),
+        ("plain:read_body", "the function must not read the body"),
+        ("broken:identify", "KeyError at {folder}/broken.py, line 2"),
+        ("ended:identify", "SystemExit at {folder}/ended.py, line 1"),
+        ("unreadable:identify", "invalid syntax (unreadable.py, line 1)"),
+    ],
+)
+def test_function_that_cannot_identify_anybody_is_a_bad_setting(folder: Path, name: str, said: str) -> None:
+    """An error that a module raises is named by its place: its message may be secret."""
+    with pytest.raises(BadSetting) as caught:
+        load_identify_owner(name)
+
+    assert str(caught.value) == f"TODO_IDENTIFY_OWNER: {said.format(folder=folder)}"
