@@ -142,7 +142,7 @@ def test_broken_environment_is_one_clear_line(
     ("module", "said"),
     [
         ("raise ValueError('canary')", "ValueError at {folder}/tokens.py, line 1"),
-        ("import os; os._exit(7)", "its import ended the process, with status 7"),
+        ("import os; os._exit(7)", "importing it ended the process with status 7"),
     ],
 )
 def test_serve_tells_of_a_function_that_cannot_be_loaded_before_it_starts_anything(

@@ -1,4 +1,4 @@
-"""Where the parts meet: settings, database and API become one application."""
+"""The application, made of settings, database and API."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,8 +26,8 @@ from todo.settings import Settings
 def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOwner | None = None) -> FastAPI:
     """Make the application on the database at `database_url`; nothing is connected before its lifespan begins.
 
-    `identify_owner` is where authentication comes in: a dependency of FastAPI's, by default the one that the settings
-    name, else `trust_path`. Raises BadSetting.
+    `identify_owner` is the FastAPI dependency that identifies the owner of a request: by default the one that the
+    settings name, else `trust_path`. Raises BadSetting.
     """
     if identify_owner is None:
         identify_owner = load_identify_owner(settings.identify_owner) if settings.identify_owner else trust_path
@@ -37,7 +37,7 @@ def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOw
         lifespan=_make_lifespan(settings, database_url),
         # Not `include_router`, which would match a path twice.
         routes=[*tasks.make_router(identify_owner).routes, *health.router.routes],
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing here would read it
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing reads it
         redirect_slashes=False,
         redoc_url=None,
         middleware=[
@@ -80,7 +80,7 @@ def _make_lifespan(settings: Settings, database_url: str) -> Lifespan[FastAPI]:
 
 
 async def _make_first_contact(database: Database) -> None:
-    with suppress(TodoError):  # what is wrong is in the log by then
+    with suppress(TodoError):  # already logged
         await database.ping()
 
 

@@ -1,4 +1,4 @@
-"""The settings of one process: read once from the environment, checked, frozen. There is no global instance."""
+"""Settings: read once from the environment, validated, immutable. There is no global instance."""
 
 import re
 from ipaddress import IPv6Address
@@ -11,13 +11,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from todo.errors import BadSetting
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+|\*")
-HOST_LENGTH = 253  # of a name in the DNS; a longer one would come back in every task of a list
-# RFC 3986, section 3.2.2, with the characters that names have; Compose makes some with underscores.
+HOST_LENGTH = 253  # the limit of DNS; the name is repeated in every task of a list
+# RFC 3986, section 3.2.2; Compose makes host names with underscores.
 _HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?"
 _HOST = re.compile(rf"{_HOST_NAME}|\[[0-9A-Fa-f:.]+\]")
 _LISTEN_HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 _ADDRESS = re.compile(r"https?://[^/\\\s\x00-\x1f\x7f?#@]+(/[^\\\s\x00-\x1f\x7f?#]*)?", re.IGNORECASE)
-# What a header and a Link can carry: RFC 3986, section 3.3, for the path.
+# In ASCII, as a header must be; the path as in RFC 3986, section 3.3.
 _BASE_URL = re.compile(
     rf"https?://(?:{_HOST.pattern})(?::[0-9]+)?(?:/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{{2}})*)?"
 )
@@ -34,7 +34,7 @@ def _check_origin(value: str) -> str:
 
 
 def read_host(value: str) -> str | None:
-    """Return the name or address of a host in the form in which two are compared, or None where it is neither."""
+    """Return a host name or address in normalized form, or None if it is malformed."""
     if len(value) > HOST_LENGTH or not _HOST.fullmatch(value):
         return None
     if not value.startswith("["):
@@ -59,14 +59,14 @@ def _check_listen_host(value: str) -> str:
 
 
 def _write_base_url(value: str) -> str:
-    """Write an address as a URL in ASCII: the name as punycode, the path percent-encoded."""
+    """Return the URL in ASCII: the name as punycode, the path percent-encoded."""
     try:
         # Pydantic's own check is looser: it drops white space, and takes a backslash for a slash.
         url = str(HttpUrl(value)).rstrip("/") if _ADDRESS.fullmatch(value) else ""
     except ValidationError:
         url = ""
     if not _BASE_URL.fullmatch(url):
-        raise ValueError("must be the address that clients use, such as https://todo.example.com")
+        raise ValueError("must be the URL that clients use, such as https://todo.example.com")
     return url
 
 
@@ -87,7 +87,7 @@ def _expand_home(value: Path) -> Path:
     try:
         return value.expanduser()
     except RuntimeError:
-        raise ValueError("begins with a `~` that leads to no home; write the path out") from None
+        raise ValueError("begins with `~`, but the home folder is unknown; give the full path") from None
 
 
 Folder = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_expand_home)]
@@ -98,7 +98,7 @@ Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDec
 
 
 class Settings(BaseSettings):
-    """What can be set; `docs/configuration.md` says what each one means."""
+    """Every setting; `docs/configuration.md` explains each."""
 
     model_config = SettingsConfigDict(env_prefix="TODO_", frozen=True, hide_input_in_errors=True)
 
@@ -123,14 +123,14 @@ class Settings(BaseSettings):
 
     @property
     def is_embedded(self) -> bool:
-        """Whether the service runs a database of its own."""
+        """Whether the service runs the embedded database."""
         return self.database_url is None
 
 
-def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is validated by the field it is named after
-    """Read the environment, where `overrides` win, such as the options of a command line.
+def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is validated by its field
+    """Read the environment; `overrides`, such as the options of a command line, take precedence.
 
-    Raises BadSetting, naming the variable and never repeating its value.
+    Raises BadSetting, which names the variable and never repeats its value.
     """
     try:
         return Settings(**overrides)

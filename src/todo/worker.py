@@ -1,4 +1,4 @@
-"""What a worker of the server loads. The parent names it, and must not import the application for that."""
+"""What a worker of the server loads. The parent imports this module, which must not import the application."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ IMPORT_SECONDS = 60
 
 
 def load_app(settings: Settings, database_url: str) -> "FastAPI":
-    """Make the application, once the log is set up."""
+    """Configure logging and make the application."""
     from todo.app import create_app  # noqa: PLC0415 - see above
 
     configure_logging(settings)
@@ -23,23 +23,23 @@ def load_app(settings: Settings, database_url: str) -> "FastAPI":
 
 
 def check_identify_owner(settings: Settings) -> None:
-    """Have a process of its own import what TODO_IDENTIFY_OWNER names, as each worker will.
+    """Import what TODO_IDENTIFY_OWNER names in another process, since this one must not import FastAPI.
 
-    Raises BadSetting, or SystemExit where that process has said what is wrong.
+    Raises BadSetting, or SystemExit if that process has printed what is wrong.
     """
     if settings.identify_owner is None:
         return
-    # -P: what else lies in the working folder must not stand in for a module of ours.
+    # -P: no other file of the working folder may shadow a module of this package.
     command = [sys.executable, "-P", "-m", "todo.worker", settings.identify_owner]
     try:
-        # In a process group of its own, where Ctrl-C does not reach it: it is killed when this one ends.
+        # In a process group of its own, which Ctrl-C does not reach: `run` kills it when a signal ends this process.
         status = subprocess.run(command, process_group=0, timeout=IMPORT_SECONDS, check=False).returncode  # noqa: S603 - this module
     except subprocess.TimeoutExpired:
-        raise BadSetting(f"TODO_IDENTIFY_OWNER: its import takes more than {IMPORT_SECONDS} s") from None
+        raise BadSetting(f"TODO_IDENTIFY_OWNER: importing it took more than {IMPORT_SECONDS} seconds") from None
     if status == BadSetting.exit_status:
         sys.exit(status)
     if status:
-        raise BadSetting(f"TODO_IDENTIFY_OWNER: its import ended the process, with status {status}")
+        raise BadSetting(f"TODO_IDENTIFY_OWNER: importing it ended the process with status {status}")
 
 
 if __name__ == "__main__":

@@ -233,7 +233,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_function_is_found_in_the_working_folder(folder: Path) -> None:
-    """As it is by uvicorn."""
+    """Which is where uvicorn looks, too."""
     function = load_identify_owner("plain:identify")
 
     assert inspect.getsourcefile(function) == str(folder / "plain.py")
@@ -244,8 +244,8 @@ def test_function_is_found_in_the_working_folder(folder: Path) -> None:
     [
         ("nowhere:identify", "No module named 'nowhere'"),
         ("plain:nobody", "module 'plain' has no attribute 'nobody'"),
-        ("plain:NUMBER", "FastAPI cannot take this as a dependency"),
-        ("plain:read_body", "the function must not read the body"),
+        ("plain:NUMBER", "is not a FastAPI dependency"),
+        ("plain:read_body", "the function must not declare a request body"),
         ("broken:identify", "KeyError at {folder}/broken.py, line 2"),
         ("ended:identify", "SystemExit at {folder}/ended.py, line 1"),
         ("unreadable:identify", "invalid syntax (unreadable.py, line 1)"),

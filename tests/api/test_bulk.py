@@ -109,7 +109,7 @@ async def test_without_a_status_nothing_is_touched(
 async def test_completion_of_many_takes_nothing_else(
     client: httpx2.AsyncClient, tasks_url: str, body: dict[str, object], pointer: str
 ) -> None:
-    """There is nothing to flip, and no other member to set."""
+    """There is nothing to toggle, and no other member to set."""
     before = await fill(client, tasks_url)
 
     problem = assert_problem(await client.patch(f"{tasks_url}?status=all", json=body), 422, "invalid-input")

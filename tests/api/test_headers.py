@@ -176,5 +176,5 @@ async def test_host_that_is_none_writes_nothing(any_host: httpx2.AsyncClient, ta
     tasks = await any_host.get(tasks_url)
 
     assert response.status_code == 400
-    assert response.json()["detail"] == "The Host header does not name this service."
+    assert response.json()["detail"] == "The Host header is malformed or not allowed."
     assert tasks.json() == []

@@ -177,17 +177,17 @@ async def test_completion_by_update_sets_its_time(client: httpx2.AsyncClient, ta
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-async def test_complete_without_a_value_flips(client: httpx2.AsyncClient, tasks_url: str, body: bytes) -> None:
+async def test_complete_without_a_value_toggles(client: httpx2.AsyncClient, tasks_url: str, body: bytes) -> None:
     """No body and an empty object turn a pending task into a completed one, and back."""
     task_url = f"{tasks_url}/{(await add(client, tasks_url))['id']}/complete"
     headers = {"Content-Type": "application/json"}
 
-    flipped = await client.patch(task_url, content=body, headers=headers)
+    toggled = await client.patch(task_url, content=body, headers=headers)
     back = await client.patch(task_url, content=body, headers=headers)
 
-    assert flipped.status_code == back.status_code == 200
-    assert (flipped.json()["completed"], back.json()["completed"]) == (True, False)
-    assert flipped.json()["completed_at"] is not None
+    assert toggled.status_code == back.status_code == 200
+    assert (toggled.json()["completed"], back.json()["completed"]) == (True, False)
+    assert toggled.json()["completed_at"] is not None
     assert back.json()["completed_at"] is None
     assert back.json()["version"] == 3
 
@@ -233,7 +233,7 @@ async def test_complete_takes_a_whole_task(client: httpx2.AsyncClient, tasks_url
 async def test_complete_never_guesses(
     client: httpx2.AsyncClient, tasks_url: str, body: dict[str, object], pointer: str
 ) -> None:
-    """A body that does not say to what, though it is not empty, flips nothing."""
+    """A body that does not say to what, though it is not empty, toggles nothing."""
     task = await add(client, tasks_url)
 
     response = await client.patch(f"{task['url']}/complete", json=body)

@@ -1,1 +1,1 @@
-"""HTTP: what a request may say, and what is answered. Nothing here knows SQL."""
+"""HTTP: requests and responses. Nothing here knows SQL."""

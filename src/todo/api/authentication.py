@@ -13,7 +13,7 @@ from todo.errors import BadSetting
 
 
 def load_identify_owner(name: str) -> IdentifyOwner:
-    """Import `package.module:function`, which must be a dependency of FastAPI's; the working folder is searched first.
+    """Import `package.module:function`, which must be a FastAPI dependency; the working folder is searched first.
 
     Raises BadSetting.
     """
@@ -26,17 +26,17 @@ def load_identify_owner(name: str) -> IdentifyOwner:
         raise BadSetting(f"TODO_IDENTIFY_OWNER: {_describe(error)}") from None
     try:
         dependant = get_dependant(path="/api/{user_id}/tasks", call=function)
-    except Exception:  # noqa: BLE001 - FastAPI has no error of its own for each of its reasons
-        raise BadSetting("TODO_IDENTIFY_OWNER: FastAPI cannot take this as a dependency") from None
+    except Exception:  # noqa: BLE001 - FastAPI raises errors of several types
+        raise BadSetting("TODO_IDENTIFY_OWNER: is not a FastAPI dependency") from None
     if _reads_body(dependant):
-        raise BadSetting("TODO_IDENTIFY_OWNER: the function must not read the body")
+        raise BadSetting("TODO_IDENTIFY_OWNER: the function must not declare a request body")
     return function
 
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, ImportError | AttributeError | SyntaxError):
         return str(error)
-    # The message of any other may repeat a secret.
+    # The message of any other error may contain a secret.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == "<module>"]
     return type(error).__name__ + "".join(f" at {frame.filename}, line {frame.lineno}" for frame in frames[-1:])
 

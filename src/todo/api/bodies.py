@@ -1,7 +1,7 @@
-"""How a body is read: within its time and its size, of a media type that the API takes, and strictly as JSON.
+"""Reads request bodies: limited in time and size, of a supported media type, and strictly as JSON.
 
-RFC 8259 leaves open what a repeated member, NaN or a byte order mark means, so two programs may read one body in two
-ways. Here such a body is refused.
+RFC 8259 leaves open what a repeated member, NaN or a byte order mark means, so that two programs may read one body
+differently. Such a body is refused.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from starlette.requests import ClientDisconnect
 from todo.api.faults import FAULTS_COUNT, make_pointer, name_faults
 from todo.errors import BodyTimeout, BodyTooLarge, Fault, InvalidInput, MalformedRequest, UnsupportedMediaType
 
-UNKNOWN_MEMBER = "Extra inputs are not permitted"  # Pydantic's words
+UNKNOWN_MEMBER = "Extra inputs are not permitted"  # Pydantic's message
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7396
 
 
 class _JsonRequest(Request):
-    """A request whose body has been read."""
+    """A request whose body has been read and parsed."""
 
     def __init__(self, request: Request, body: bytes, value: object) -> None:
         super().__init__(request.scope, request.receive)
@@ -33,20 +33,20 @@ class _JsonRequest(Request):
 
 
 def parse_json(body: bytes) -> object:
-    """Parse a body of JSON (RFC 8259) in UTF-8, taking nothing that another parser may read in another way.
+    """Parse JSON (RFC 8259) in UTF-8, and refuse whatever another parser might read differently.
 
     Raises MalformedRequest.
     """
     try:
         return _DECODER.decode(body.decode())
     except UnicodeDecodeError:
-        raise MalformedRequest("The body is not text in UTF-8.") from None
+        raise MalformedRequest("The body is not valid UTF-8.") from None
     except (ValueError, RecursionError):
         raise MalformedRequest from None
 
 
 async def read_json(request: Request, members: frozenset[str]) -> Request:
-    """Read the body, an object that may have these members, and return the request with it.
+    """Read the body, a JSON object with some of these members, and return the request with it.
 
     Raises BodyTimeout, BodyTooLarge, UnsupportedMediaType, MalformedRequest and InvalidInput.
     """
@@ -56,8 +56,8 @@ async def read_json(request: Request, members: frozenset[str]) -> Request:
     _check_media_type(request)
     value = parse_json(body)
     if not isinstance(value, dict):
-        raise InvalidInput(faults=[Fault(place="pointer", name="", detail="must be an object")])
-    # Of these Pydantic would make an error each, or one without a name.
+        raise InvalidInput(faults=[Fault(place="pointer", name="", detail="must be a JSON object")])
+    # Pydantic would make an error of each, or one without a name.
     if len(value) > len(members) + FAULTS_COUNT or not _are_text(value):
         raise _refuse_members([name for name in value if name not in members])
     return _JsonRequest(request, body, value)
@@ -91,13 +91,13 @@ async def _read_body(request: Request) -> bytes:
     except TimeoutError:
         raise BodyTimeout from None
     except ClientDisconnect:
-        raise MalformedRequest("The body is not complete.") from None  # nobody is there to read it
+        raise MalformedRequest("The body is incomplete.") from None  # nobody will read this
     return bytes(body)
 
 
 def _check_media_type(request: Request) -> None:
     declared = request.headers.get("content-type", "")
-    if declared == JSON and "content-encoding" not in request.headers:  # as nearly everybody sends it
+    if declared == JSON and "content-encoding" not in request.headers:  # what nearly every client sends
         return
     header = Message()
     header["Content-Type"] = declared

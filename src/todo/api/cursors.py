@@ -1,7 +1,7 @@
-"""Cursors: a place in one list of one owner's, as text for a URL.
+"""Cursors: positions in a list of tasks, as text for a URL.
 
-A cursor says after which task a list goes on, and carries a checksum over that, the owner, the filters and the sort. It
-is no secret and no permission: one that is forged names another place in the list that its caller may read anyway.
+A cursor names the last task of a page, and has a checksum of that, the owner, the filters and the sort. It is neither a
+secret nor a permission: a forged one is another position in a list that its caller may read anyway.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -28,7 +28,7 @@ _positions: Mapping[SortKey, TypeAdapter[tuple[object, UUID]]] = {
 
 
 def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
-    """Write a position in the list that `owner` gets for `query`, whatever its limit."""
+    """Return the cursor of a position in the list of this owner and this query, whatever its limit."""
     place = _positions[query.sort_key].dump_json(position)
     which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'})}\n".encode()
     checksum = blake2b(which + place, digest_size=CHECKSUM_BYTES).digest()
@@ -36,13 +36,13 @@ def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
 
 
 def read_cursor(owner: Owner, query: TaskQuery, cursor: str) -> Position:
-    """Read the position that a cursor names; raise InvalidCursor unless it was made for this owner and this query."""
+    """Return the position of a cursor; raise InvalidCursor unless it was made for this owner and this query."""
     try:
         data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
         position = Position(*_positions[query.sort_key].validate_json(data[CHECKSUM_BYTES:]))
     except ValueError:
         raise InvalidCursor from None
-    # Written again, it is the same to the letter: base64 and JSON can each be written in more than one way.
+    # Base64 and JSON can each be written in more than one way: only our own is taken.
     if make_cursor(owner, query, position) != cursor:
         raise InvalidCursor
     return position

@@ -1,4 +1,4 @@
-"""Who the owner of a request is, and the way to that owner's tasks."""
+"""The dependencies of routes: the owner of a request, path parameters, and the store of the owner's tasks."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -14,12 +14,12 @@ from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.models.fields import USER_ID_LENGTH, USER_ID_PATTERN, Owner
 
-# Pydantic reads a UUID in braces, without hyphens and as a URN: one task, many addresses. Here it has one.
+# Pydantic also takes a UUID in braces, without hyphens or as a URN; each task has one address.
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class State(TypedDict):
-    """What the application's lifespan hands to every request."""
+    """What the lifespan of the application gives to every request."""
 
     database: Database
     max_body_bytes: int
@@ -28,7 +28,7 @@ class State(TypedDict):
 
 def _refuse_dots(user_id: str) -> str:
     if user_id in (".", ".."):
-        raise ValueError("must not be a relative path")
+        raise ValueError("must not be `.` or `..`")
     return user_id
 
 
@@ -40,26 +40,26 @@ def _check_uuid(value: str) -> str:
 
 UserId = Annotated[
     str,
-    Path(max_length=USER_ID_LENGTH, pattern=USER_ID_PATTERN, description="The user whose tasks these are."),
+    Path(max_length=USER_ID_LENGTH, pattern=USER_ID_PATTERN, description="The user id of the owner."),
     AfterValidator(_refuse_dots),
 ]
-TaskId = Annotated[UUID, Path(description="The task's id, a UUID."), BeforeValidator(_check_uuid)]
+TaskId = Annotated[UUID, Path(description="The id of the task, a UUID."), BeforeValidator(_check_uuid)]
 
 
-Handler: TypeAlias = Callable[..., Awaitable[Any]]  # it answers with what its route declares
-IdentifyOwner: TypeAlias = Callable[..., Owner | Awaitable[Owner]]  # any dependency of FastAPI's that returns one
+Handler: TypeAlias = Callable[..., Awaitable[Any]]  # returns what its route declares
+IdentifyOwner: TypeAlias = Callable[..., Owner | Awaitable[Owner]]  # any FastAPI dependency that returns an Owner
 
 
 async def trust_path(user_id: UserId) -> Owner:
-    """Take the path's word for whose tasks the request is about: authentication brings a function of its own."""
+    """Return the user of the path as the owner, without authentication."""
     return Owner(user_id)
 
 
 def give_owner(handler: Handler, identify_owner: IdentifyOwner) -> Handler:
-    """Have FastAPI give a handler its `owner` from the dependency `identify_owner`.
+    """Make the dependency `identify_owner` provide the `owner` of a handler.
 
-    FastAPI reads dependencies off a signature, and this one differs between applications. One that is declared for the
-    whole router could not hand over what it returns, and a second one that keeps it costs each request 25 µs.
+    FastAPI reads dependencies from the signature, and this one differs between applications. A dependency of the router
+    cannot pass on what it returns, and a second one that does would cost each request 25 µs.
     """
 
     @wraps(handler)
@@ -77,5 +77,5 @@ def give_owner(handler: Handler, identify_owner: IdentifyOwner) -> Handler:
 
 
 def open_store(request: Request, owner: Owner) -> TaskStore:
-    """Give access to the owner's tasks, and to nobody else's."""
+    """Return the store of the owner's tasks."""
     return TaskStore(request.state.database, owner)

@@ -1,4 +1,4 @@
-"""What the headers of a request mean: conditions (RFC 9110, section 13), and the key of a creation."""
+"""Reads request headers: conditions (RFC 9110, section 13) and the idempotency key."""
 
 import re
 
@@ -12,15 +12,15 @@ from todo.models.tasks import TaskRow
 # RFC 9110, sections 8.8.3 and 5.6.1; possessive, so that a long header is read once.
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'
 _TAGS = re.compile(rf"[\t ,]*+{_TAG}(?:[\t ]*+,[\t ,]*+{_TAG})*+[\t ,]*+")
-# One that was given out here: a version, which fits into 64 bits, written in the one way.
+# A tag of this API: a version, which fits into 64 bits, without leading zeros.
 _OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{,17})"')
-# A string of RFC 9651, section 3.3.3, or its content alone.
+# A string as in RFC 9651, section 3.3.3, or its content without quotes.
 _KEY = re.compile(
     rf"(?P<bare>[!#-~][!-~]{{,{IDEMPOTENCY_KEY_LENGTH - 1}}})"
     rf'|"(?P<quoted>(?:[!#-\[\]-~]|\\["\\]){{1,{IDEMPOTENCY_KEY_LENGTH}}})"'
 )
 
-# What clients are told, without groups that have a name, possessive repeats, and bytes that are no text.
+# For OpenAPI, in the dialect of JSON Schema: no named groups, no possessive quantifiers, and ASCII alone.
 PATTERNS = {
     "If-Match": rf"^(\*|{_TAGS.pattern})$".replace("*+", "*").replace(r"\x80-\xff", ""),
     "Idempotency-Key": rf"^({_KEY.pattern})$".replace("?P<bare>", "").replace("?P<quoted>", ""),
@@ -33,9 +33,13 @@ def _describe(name: str, description: str) -> Parameter:
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
 
 
-IF_MATCH = _describe("If-Match", "Only if the task has one of these entity tags; `*`: any.")
-IF_NONE_MATCH = _describe("If-None-Match", "Only if the task has none of these entity tags.")
-IDEMPOTENCY_KEY = _describe("Idempotency-Key", "Sent again with the same body, it answers with the same task.")
+IF_MATCH = _describe(
+    "If-Match", "Carry out the request only if the task has one of these entity tags; `*` matches any."
+)
+IF_NONE_MATCH = _describe("If-None-Match", "Return the task only if it has none of these entity tags.")
+IDEMPOTENCY_KEY = _describe(
+    "Idempotency-Key", "Makes the request safe to repeat: the same key and body return the same task."
+)
 
 
 def make_etag(task: TaskRow) -> str:
@@ -44,7 +48,7 @@ def make_etag(task: TaskRow) -> str:
 
 
 def read_if_match(request: Request) -> Versions | None:
-    """Return the versions of which the task must have one; None means any. A weak tag matches nothing."""
+    """Return the versions that `If-Match` allows, None for any; a weak tag matches nothing. Raises InvalidHeader."""
     header = _read(request, "If-Match")
     if header in (None, "*"):
         return None
@@ -52,7 +56,7 @@ def read_if_match(request: Request) -> Versions | None:
 
 
 def read_if_none_match(request: Request) -> Versions | None:
-    """Return the versions that the client has already; None means any. A weak tag matches as a strong one does."""
+    """Return the versions in `If-None-Match`, None for any; a weak tag counts as a strong one. Raises InvalidHeader."""
     header = _read(request, "If-None-Match")
     if header == "*":
         return None
@@ -60,7 +64,7 @@ def read_if_none_match(request: Request) -> Versions | None:
 
 
 def read_idempotency_key(request: Request) -> IdempotencyKey | None:
-    """Return the key, bare or quoted: `a` and `"a"` are one."""
+    """Return the idempotency key; `a` and `"a"` are the same. Raises InvalidHeader."""
     values = request.headers.getlist("Idempotency-Key")
     if not values:
         return None
@@ -76,7 +80,7 @@ def _read(request: Request, name: str) -> str | None:
         return None
     header = ", ".join(values).strip("\t ")
     if header != "*" and not _TAGS.fullmatch(header):
-        raise _make_fault(name, 'must be * or a list such as "1", "2"')
+        raise _make_fault(name, 'must be * or a list of entity tags, such as "1", "2"')
     return header
 
 

@@ -1,4 +1,4 @@
-"""Whether the service lives, and whether it can serve."""
+"""The routes of health: liveness and readiness."""
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
@@ -17,20 +17,20 @@ router = APIRouter(
 
 
 class Health(BaseModel):
-    """The state of the service."""
+    """The status of the service."""
 
     status: str
 
 
 @router.get("/live")
 async def check_liveness() -> Health:
-    """Answer as long as the process can; the database is not asked."""
+    """Answer 200 while the process runs; the database is not asked."""
     return Health(status="live")
 
 
 @router.get("/ready", responses=document(503, 504))
 async def check_readiness(request: Request) -> Health:
-    """Answer 200 while the database can be served; it is asked only where the last contact with it failed."""
+    """Answer 200 while the database is available; it is asked only if the last contact with it failed."""
     database: Database = request.state.database
     if not database.is_ready:
         await database.ping()

@@ -1,4 +1,4 @@
-"""Large answers, and how much of them is held until their clients have taken them."""
+"""Large responses: sent in pieces, and limited in what all of them hold in memory."""
 
 import asyncio
 import logging
@@ -9,11 +9,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from todo.api.problems import answer
 from todo.errors import Overloaded
 
-# An answer above this is sent in pieces of this size.
+# The size of a piece; a longer response is sent in pieces.
 PIECE_BYTES = 65_536
-# What a client has time for to take all of a large answer.
+# The time in which a client must read a large response.
 ANSWER_SECONDS = 60
-# What one worker holds in large answers that are yet to be taken, and what of that may be one user's.
+# What a worker holds of large responses that their clients have not read, in all and for one user.
 ANSWERS_BYTES = 64 * 1024 * 1024
 ANSWERS_BYTES_PER_USER = ANSWERS_BYTES // 4
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class LargeAnswers:
-    """Sends large answers piece by piece, and bounds what all of them hold until their clients have taken them.
+    """Sends large responses in pieces, and limits what all of them hold in memory.
 
-    granian keeps an answer until then, for however long; a next piece it awaits. One user may have a part of the room,
-    and whatever finds none is a 503. Small answers cost nothing here.
+    granian keeps what it was given until the client has read it, without any limit, but accepts the next piece only
+    then. A large response beyond the limit, or its user's part of that, is a 503. Small ones pass through.
     """
 
     def __init__(self, app: ASGIApp, answer_seconds: float = ANSWER_SECONDS) -> None:
@@ -42,7 +42,7 @@ class LargeAnswers:
         async def send_by_size(message: Message) -> None:
             nonlocal start
             if message["type"] == "http.response.start":
-                start = message  # until its size is known
+                start = message  # kept until the size of the body is known
             elif len(message["body"]) <= PIECE_BYTES:
                 await send(start)
                 await send(message)
@@ -65,10 +65,10 @@ class LargeAnswers:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            _log.info("Request %s: the client did not take its answer in time", scope["state"]["request_id"])
+            _log.info("Request %s: the client did not read its response in time", scope["state"]["request_id"])
         finally:
             self._held[user_id] -= len(body)
-            self._held += Counter()  # forgets those that hold nothing
+            self._held += Counter()  # drops users with a count of 0
 
     def _has_room(self, user_id: str, size: int) -> bool:
         held = self._held[user_id]

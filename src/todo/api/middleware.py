@@ -1,4 +1,4 @@
-"""What happens around every request: its id and its target, the headers of every response, unexpected errors.
+"""Middleware: request ids, log lines, common headers, CORS, hosts, HEAD, unexpected errors.
 
 Pure ASGI: nothing here buffers a body or starts a task.
 """
@@ -38,10 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class RequestContext:
-    """Gives each request an id, the client's own where it is harmless, and a line in the log.
-
-    Each response gets the headers that all have.
-    """
+    """Gives each request an id, the client's own if that is valid, and a line in the log; adds the common headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -62,7 +59,7 @@ class RequestContext:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # Nothing inside sets one of these.
+                # No route sets any of these.
                 headers = message["headers"]
                 headers += [(b"x-request-id", raw_id), (b"x-content-type-options", b"nosniff")]
                 if is_private:
@@ -76,9 +73,9 @@ class RequestContext:
 
 
 class Cors(CORSMiddleware):
-    """Starlette's CORS, where a preflight that is not permitted is answered without permission and not with an error.
+    """Starlette's CORS, except that a preflight request from a foreign origin gets an empty 204.
 
-    A browser asks for the permission alone, and an error of Starlette's would be text, the only one in this API.
+    Starlette would answer with an error in plain text; a browser looks at the headers alone.
     """
 
     def __init__(self, app: ASGIApp, origins: Sequence[str], *, allow_loopback: bool) -> None:
@@ -93,7 +90,7 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Answer a preflight."""
+        """Answer a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code == HTTPStatus.OK:
             return response
@@ -101,7 +98,7 @@ class Cors(CORSMiddleware):
 
 
 class TargetRules:
-    """Refuses what must not reach the router: a foreign host, and a path whose slashes are encoded.
+    """Refuses requests for a foreign host, and paths with an encoded slash.
 
     The path is decoded before it is routed, so that `/api/a%2Ftasks` would be the list of the user `a`. `allowed_hosts`
     are names without a port; none means any, or with `only_loopback` those of this machine, since a page from anywhere
@@ -132,7 +129,7 @@ class TargetRules:
         hosts = Headers(scope=scope).getlist("host")
         authority = self._read_authority(hosts[0]) if len(hosts) == 1 else None
         if authority is None:
-            return MalformedRequest("The Host header does not name this service.")
+            return MalformedRequest("The Host header is malformed or not allowed.")
         scope["state"]["base_url"] = self._public_url or f"{scope['scheme']}://{authority}"
         return None
 
@@ -142,7 +139,7 @@ class TargetRules:
         host = read_host(match["host"]) if match else None
         if not match or host is None or (self._allowed_hosts and host not in self._allowed_hosts):
             return None
-        if not match["port"]:  # it may be empty, which means the same as none
+        if not match["port"]:  # an empty port is the same as none
             return match["host"]
         return header if int(match["port"]) <= LAST_PORT else None
 
@@ -169,7 +166,7 @@ class HeadAsGet:
 
 
 class UnexpectedErrors:
-    """Answers what nothing else caught; it lives inside CORS, so that a browser can read the answer."""
+    """Answers unexpected errors with a 500; inside CORS, so that a browser can read it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -194,7 +191,7 @@ class UnexpectedErrors:
 
 
 def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None:
-    """Log the route and not the path: what a caller wrote into that is in the log once, as the user id."""
+    """Log the route and not the path, which repeats the user id."""
     route = getattr(scope.get("route"), "path", "-")
     facts = {
         "method": method,

@@ -1,7 +1,7 @@
-"""The query of a request: what clients are told of it, which parameters are let through, and how it is read.
+"""Query parameters: described for OpenAPI, checked, and read into a model.
 
-FastAPI describes and reads each parameter by itself, which costs a list of tasks more than the database does, and it
-lets unknown and repeated ones through. A query that is a model is described and read here, in one step each.
+FastAPI reads each parameter by itself, which costs a list of tasks more than the database does, and ignores unknown
+and repeated ones. Here a query that is a model is read in one step.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,12 +23,12 @@ Parameter: TypeAlias = dict[str, Any]  # a Parameter Object of OpenAPI
 
 
 def describe(*parameters: Parameter) -> dict[str, Any]:
-    """Declare, for a route's `openapi_extra`, parameters that the handler reads by itself."""
+    """Return the `openapi_extra` of a route whose handler reads these parameters itself."""
     return {"parameters": list(parameters)}
 
 
 def describe_query(model: type[BaseModel]) -> Iterator[Parameter]:
-    """Yield the parameters that a query of this model may have."""
+    """Yield the query parameters of a model."""
     schema = model.model_json_schema()
     for name, member in schema["properties"].items():
         described = {"description": member["description"]} if "description" in member else {}
@@ -37,7 +37,7 @@ def describe_query(model: type[BaseModel]) -> Iterator[Parameter]:
 
 
 def find_parameters(dependant: Dependant, openapi_extra: Mapping[str, Any]) -> dict[str, bool]:
-    """Return the name of every query parameter that a route or a dependency reads, and whether it may be repeated."""
+    """Return every query parameter of a route and its dependencies, and whether it may be repeated."""
     dependants = list(_flatten(dependant))
     query_params = [field for each in dependants for field in each.query_params]
     fields = get_flat_params(Dependant(query_params=query_params))  # a model is one parameter for each field
@@ -59,31 +59,31 @@ def _may_repeat(annotation: object) -> bool:
 
 
 def check_parameters(request: Request, repeatable: Mapping[str, bool]) -> None:
-    """Raise InvalidInput where the query has a parameter that is not known, or is repeated and may not be."""
+    """Raise InvalidInput if the query has an unknown parameter, or repeats one that may not be repeated."""
     query: bytes = request.scope["query_string"]
     if not query:
         return
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
-        raise MalformedRequest("The query is not text in UTF-8.") from None
+        raise MalformedRequest("The query is not valid UTF-8.") from None
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in repeatable:
-            raise _make_fault(name, "is not known here")
+            raise _make_fault(name, "unknown parameter")
         if name in seen and not repeatable[name]:
             raise _make_fault(name, "must not be repeated")
         seen.add(name)
 
 
 def read_query(request: Request, model: type[Model]) -> Model:
-    """Read the query, whose parameters are known; raise InvalidInput where their values are not as the model wants."""
+    """Read the query into a model, once its parameters are checked; raise InvalidInput if a value is invalid."""
     given = request.query_params
     fields = model.model_fields
     values = {
         name: given.getlist(name) if get_origin(fields[name].annotation) is list else given[name]
         for name in given
-        if name in fields  # or a dependency's
+        if name in fields  # the others are for a dependency
     }
     try:
         return model.model_validate(values)

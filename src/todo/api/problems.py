@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457): the one place that builds such a body."""
+"""Problem documents (RFC 9457): the only module that writes them."""
 
 import json
 from http import HTTPStatus
@@ -19,7 +19,7 @@ TYPE_PREFIX = "urn:todo:problem:"
 
 
 class ProblemFault(BaseModel):
-    """One thing that is wrong with a request, and where."""
+    """One error in a request: where it is, and what is wrong."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 2})
 
@@ -30,7 +30,7 @@ class ProblemFault(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """A problem document (RFC 9457)."""
 
     type: str
     title: str
@@ -41,16 +41,16 @@ class Problem(BaseModel):
 
 
 def document(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Declare, for a route's `responses`, that it may answer with problems of these statuses."""
+    """Return the `responses` of a route that may answer with problem documents of these statuses."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
 
 
 class ProblemApi(FastAPI):
-    """FastAPI, whose OpenAPI schema knows what a problem looks like: it has no place for a second media type."""
+    """FastAPI with the schema of problem documents, which it cannot declare as a second media type."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the schema."""
+        """Return the OpenAPI document."""
         schema = super().openapi()
         _, problems = models_json_schema([(Problem, "validation")], ref_template="#/components/schemas/{model}")
         schema["components"]["schemas"].update(problems["$defs"])
@@ -58,7 +58,7 @@ class ProblemApi(FastAPI):
 
 
 def answer(error: TodoError, request_id: str) -> Response:
-    """Build the problem document for an error."""
+    """Return the response to an error."""
     problem: dict[str, object] = {
         "type": TYPE_PREFIX + error.code,
         "title": error.title,
@@ -72,7 +72,7 @@ def answer(error: TodoError, request_id: str) -> Response:
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Make every error that a route raises a problem document."""
+    """Answer every error that a route raises with a problem document."""
 
     @app.exception_handler(TodoError)
     async def answer_ours(request: Request, error: TodoError) -> Response:
@@ -84,7 +84,7 @@ def answer_errors(app: FastAPI) -> None:
         faults = (_read_fault(fault["loc"], fault["msg"]) for fault in errors)
         return answer(name_faults(faults, len(errors)), request.state.request_id)
 
-    # Only a function that identifies the owner raises one.
+    # Raised only by a function that identifies the owner.
     @app.exception_handler(HTTPException)
     async def answer_refusal(request: Request, error: HTTPException) -> Response:
         return _answer_http(error, request.state.request_id)

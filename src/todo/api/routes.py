@@ -1,4 +1,4 @@
-"""What FastAPI lets through and this API does not: parameters that nobody reads, loose JSON, loose media types."""
+"""Routes that are stricter than FastAPI's about parameters, JSON and media types."""
 
 from collections.abc import Awaitable, Callable
 
@@ -16,7 +16,7 @@ def name_operation(route: APIRoute) -> str:
 
 
 class StrictRoute(APIRoute):
-    """A route that refuses parameters it does not know and bodies that are not strictly JSON."""
+    """A route that refuses unknown parameters, and bodies that are not strictly JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # wider is enough
         """Wrap the handler that FastAPI makes."""
@@ -32,7 +32,7 @@ class StrictRoute(APIRoute):
 
 
 def _find_members(model: object) -> frozenset[str]:
-    """Return the name of every member that a body may have."""
-    assert isinstance(model, type)  # noqa: S101 - every body is one model's
+    """Return the names of the members that a body may have."""
+    assert isinstance(model, type)  # noqa: S101 - every body is a model
     assert issubclass(model, BaseModel)  # noqa: S101
     return frozenset(model.model_fields) | set(getattr(model, "ignored", ()))

@@ -1,4 +1,4 @@
-"""The routes of a user's tasks. Each handler reads the request, calls one method of the store, and answers."""
+"""The routes of tasks. Each handler reads the request, calls one method of the store, and responds."""
 
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import quote, urlencode
@@ -26,7 +26,7 @@ from todo.models.fields import Owner
 from todo.models.queries import Status, TaskQuery
 from todo.models.tasks import TaskCompletion, TaskCreate, TaskPublic, TaskRow, TasksCompletion, TaskUpdate
 
-# FastAPI's type for what a route answers with.
+# FastAPI's type of a route's responses.
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 Options: TypeAlias = dict[str, Any]  # of a route
 
@@ -37,30 +37,32 @@ def _describe_headers(**headers: str) -> dict[str, Any]:
 
 
 CREATED: Responses = {
-    201: _describe_headers(Location="Where the task is.", Idempotent_Replayed="`true` if it was there already.")
+    201: _describe_headers(
+        Location="The address of the task.", Idempotent_Replayed="`true` if an earlier request created it."
+    )
 }
-LISTED: Responses = {200: _describe_headers(Link='The next page, with `rel="next"`, if there is one.')}
-NOT_MODIFIED: Responses = {304: {"description": "The client has it as it is."}}
-FLIP = TaskCompletion()
+LISTED: Responses = {200: _describe_headers(Link='The address of the next page, with `rel="next"`, if there is one.')}
+NOT_MODIFIED: Responses = {304: {"description": "Not modified: the client's copy is current."}}
+TOGGLE = TaskCompletion()
 
-# Required: a client that means one task, and has lost its id, must not reach them all.
-StatusChoice = Annotated[Status, Query(description="Which tasks are meant.")]
+# Required, so that a client that has lost the id of one task cannot change them all.
+StatusChoice = Annotated[Status, Query(description="The tasks to change or delete.")]
 
 
 class Updated(BaseModel):
-    """How many tasks have changed."""
+    """The number of tasks that were changed."""
 
     updated: int
 
 
 class Deleted(BaseModel):
-    """How many tasks are gone."""
+    """The number of tasks that were deleted."""
 
     deleted: int
 
 
 async def create_task(request: Request, owner: Owner, task: TaskCreate) -> Response:
-    """Create a task; under an `Idempotency-Key`, once, however often it is asked for."""
+    """Create a task; with an `Idempotency-Key`, a repeated request creates no second one."""
     tasks = open_store(request, owner)
     key = read_idempotency_key(request)
     _refuse_other_user(owner, task.user_id)
@@ -73,7 +75,7 @@ async def create_task(request: Request, owner: Owner, task: TaskCreate) -> Respo
 
 
 async def list_tasks(request: Request, owner: Owner) -> Response:
-    """List the user's tasks, the newest first unless asked otherwise; `Link` leads to the next page."""
+    """List the user's tasks, by default the newest first; `Link` has the address of the next page."""
     tasks = open_store(request, owner)
     query = read_query(request, TaskQuery)
     after = None if query.cursor is None else read_cursor(owner, query, query.cursor)
@@ -88,19 +90,19 @@ async def list_tasks(request: Request, owner: Owner) -> Response:
 
 
 async def complete_tasks(request: Request, owner: Owner, status: StatusChoice, completion: TasksCompletion) -> Updated:
-    """Complete or reopen every task of a status; those that are so already do not count as updated."""
+    """Complete or reopen every task with the given status; `updated` counts those that changed."""
     tasks = open_store(request, owner)
     return Updated(updated=await tasks.complete_all(status, completed=completion.completed))
 
 
 async def delete_tasks(request: Request, owner: Owner, status: StatusChoice) -> Deleted:
-    """Delete every task of a status for good."""
+    """Permanently delete every task with the given status."""
     tasks = open_store(request, owner)
     return Deleted(deleted=await tasks.remove_all(status))
 
 
 async def get_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
-    """Read one task, unless the client has it as it is."""
+    """Read one task, or answer 304 if the client's copy is current."""
     tasks = open_store(request, owner)
     known = read_if_none_match(request)
     task = await tasks.get(task_id)
@@ -110,15 +112,17 @@ async def get_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
 
 
 async def update_task(request: Request, owner: Owner, task_id: TaskId, changes: TaskUpdate) -> Response:
-    """Change the members given; those left out keep their value, with PUT as well."""
+    """Change the members in the body; the others keep their values, with PUT as with PATCH."""
     tasks = open_store(request, owner)
     versions = read_if_match(request)
     _refuse_other_user(owner, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes, versions))
 
 
-async def complete_task(request: Request, owner: Owner, task_id: TaskId, completion: TaskCompletion = FLIP) -> Response:
-    """Flip `completed`, or set it where the body says to what."""
+async def complete_task(
+    request: Request, owner: Owner, task_id: TaskId, completion: TaskCompletion = TOGGLE
+) -> Response:
+    """Toggle `completed`, or set it to the value in the body."""
     tasks = open_store(request, owner)
     versions = read_if_match(request)
     _refuse_other_user(owner, completion.user_id)
@@ -128,14 +132,14 @@ async def complete_task(request: Request, owner: Owner, task_id: TaskId, complet
 
 
 async def delete_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
-    """Delete a task for good."""
+    """Permanently delete one task."""
     tasks = open_store(request, owner)
     await tasks.remove(task_id, read_if_match(request))
     return Response(status_code=204)
 
 
 def write_json(tasks: TaskRow | list[TaskRow]) -> bytes:
-    """Write tasks as TaskPublic would be written, to the byte."""
+    """Write tasks as JSON, to the byte as Pydantic writes TaskPublic."""
     return orjson.dumps(tasks, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
 
 
@@ -150,12 +154,12 @@ def _answer(request: Request, task: TaskRow, status: int = 200) -> Response:
 
 
 def _make_list_url(request: Request, user_id: str) -> str:
-    # Written after the commit: a base that the middleware has made, and ids that cannot be refused any more.
+    # Runs after the commit, where nothing may fail: the middleware has made the base, and the ids are valid.
     return f"{request.state.base_url}/api/{quote(user_id, safe='@:+=')}/tasks"
 
 
 def _link_next(request: Request, list_url: str, cursor: str) -> str:
-    # RFC 8288, with the parameters of this request
+    # RFC 8288, with the other parameters of this request
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     return f'<{list_url}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
@@ -166,7 +170,7 @@ def _refuse_other_user(owner: Owner, user_id: str | None) -> None:
 
 
 def make_router(identify_owner: IdentifyOwner) -> APIRouter:
-    """Make the routes; `identify_owner` is a dependency that says whose tasks a request is about."""
+    """Make the routes, in which `identify_owner` is the dependency that identifies the owner of a request."""
     refusals = () if identify_owner is trust_path else (401, 403)
     router = APIRouter(
         prefix="/api/{user_id}/tasks",
