@@ -2,8 +2,10 @@
 
 import socket
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import blake2b
 from typing import LiteralString
 from uuid import uuid4
 
@@ -18,6 +20,8 @@ from todo.api.tasks import write_json
 from todo.database.compiled import Statement
 from todo.database.engine import Database, Rows
 from todo.database.urls import read_database_url
+from todo.models.fields import Owner
+from todo.models.queries import TaskQuery
 from todo.models.tasks import TaskPublic, TaskRow
 
 
@@ -56,6 +60,13 @@ def find_port(host: str = "127.0.0.1") -> int:
 def publish(task: TaskRow) -> TaskPublic:
     """The task as a response carries it."""
     return TaskPublic.model_validate_json(write_json(task))
+
+
+def forge_cursor(owner: Owner, query: TaskQuery, place: str) -> str:
+    """A cursor with the right checksum for a list, of a place in the forger's own JSON."""
+    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'})}\n".encode()
+    checksum = blake2b(which + place.encode(), digest_size=12).digest()
+    return urlsafe_b64encode(checksum + place.encode()).rstrip(b"=").decode()
 
 
 class RecordingDatabase(Database):

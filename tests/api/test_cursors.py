@@ -1,12 +1,11 @@
 """Cursors: text for a place in one list, which nothing else is taken for."""
 
-from base64 import urlsafe_b64encode
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.support import forge_cursor
 
 from todo.api.cursors import make_cursor, read_cursor
 from todo.errors import InvalidCursor
@@ -92,16 +91,11 @@ def test_cursor_that_is_cut_or_altered_anywhere_is_refused() -> None:
             read_cursor(OWNER, query("title"), damaged)
 
 
-def forge(place: str) -> str:
-    """A cursor with the right checksum for the list that is sorted by title, of a place in the forger's words."""
-    which = f"{OWNER}\n{query('title').model_dump_json(exclude={'limit', 'cursor'})}\n".encode()
-    checksum = blake2b(which + place.encode(), digest_size=12).digest()
-    return urlsafe_b64encode(checksum + place.encode()).rstrip(b"=").decode()
-
-
 def test_forged_place_that_can_be_is_read() -> None:
     """It is a place in the caller's own list; and this is how one is forged."""
-    assert read_cursor(OWNER, query("title"), forge(f'["A task","{TASK}"]')) == Position("A task", TASK)
+    assert read_cursor(OWNER, query("title"), forge_cursor(OWNER, query("title"), f'["A task","{TASK}"]')) == Position(
+        "A task", TASK
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,4 +117,4 @@ def test_forged_place_that_can_be_is_read() -> None:
 def test_forged_place_that_cannot_be_is_refused(place: str) -> None:
     """A value that no task can have, and one that is spelt in another way than here."""
     with pytest.raises(InvalidCursor):
-        read_cursor(OWNER, query("title"), forge(place))
+        read_cursor(OWNER, query("title"), forge_cursor(OWNER, query("title"), place))

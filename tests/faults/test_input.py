@@ -17,7 +17,8 @@ from todo.settings import Settings
 
 JSON = {"Content-Type": "application/json"}
 MEBIBYTE = 1 << 20
-FOREIGN_ORIGINS = ["https://evil.example", "null"]
+FOREIGN_ORIGINS = ["https://evil.example", "http://localhost.evil.example", "null"]
+TYPES = {400: "malformed-request", 413: "body-too-large", 415: "unsupported-media-type", 422: "invalid-input"}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def assert_problem(response: httpx2.Response, status: int) -> None:
     """It is a problem document that repeats nothing of the request."""
     problem = response.json()
     assert (response.status_code, problem["status"]) == (status, status), response.text
+    assert problem["type"] == f"urn:todo:problem:{TYPES[status]}"
     assert response.headers["Content-Type"] == "application/problem+json"
     assert problem["request_id"] == response.headers["X-Request-ID"]
     assert isinstance(problem["detail"], str)
@@ -202,6 +204,8 @@ def test_unread_answers_hold_no_connection_to_the_database(service: Service, tas
         pytest.param("title", " \t\u3000", id="row 37, white space"),
         pytest.param("title", "\u200b\ufeff\u2060", id="row 37, without width"),
         pytest.param("title", "\U0001f600" * 256, id="row 39, one too many"),
+        pytest.param("title", "canary" * 43, id="row 39, a few too many"),
+        pytest.param("description", "canary" * 1366, id="row 39, a description that is too long"),
         pytest.param("title", 5, id="row 40, a number for a text"),
         pytest.param("completed", 0, id="row 40, a number for a boolean"),
         pytest.param("completed", "yes", id="row 40, a text for a boolean"),
@@ -209,6 +213,10 @@ def test_unread_answers_hold_no_connection_to_the_database(service: Service, tas
         pytest.param("order", True, id="row 40, a boolean for a number"),
         pytest.param("tags", {}, id="row 40, an object for an array"),
         pytest.param("due_at", 1893456000, id="row 40, a number for a timestamp"),
+        pytest.param("tags", "canary", id="row 40, a text for an array"),
+        pytest.param("due_at", "2030-01-31", id="a date for a timestamp"),
+        pytest.param("priority", "canary", id="a priority that is none"),
+        pytest.param("order", 2**31, id="a number that is too large"),
         pytest.param("title", None, id="row 41, null"),
         pytest.param("tags", None, id="row 41, null tags"),
         pytest.param("user_id", "canary", id="row 42, another user"),
@@ -224,7 +232,9 @@ def test_bad_member_is_422_naming_it(service: Service, tasks: str, method: str, 
     response = service.client.request(method, url, content=body, headers=JSON)
 
     assert_problem(response, 422)
-    assert response.json()["errors"][0]["pointer"].startswith(f"/{member}")
+    [error] = response.json()["errors"]
+    assert error.keys() == {"pointer", "detail"}
+    assert error["pointer"].startswith(f"/{member}")
 
 
 def test_name_of_an_unknown_member_is_cut(service: Service, tasks: str) -> None:
@@ -261,10 +271,11 @@ def test_unknown_parameter_is_422_naming_it(
 @pytest.mark.parametrize("task_id", ["abc", "+1", "1.0", "1", "9" * 5000, "%7B01890a5d-ac96-774b-bcce-b302099a8057%7D"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_malformed_id_is_422(service: Service, tasks: str, method: str, task_id: str) -> None:
-    """Row 46."""
+    """Row 46: a task id is a UUID in its one common form."""
     response = service.client.request(method, f"{tasks}/{task_id}", json={} if method == "PATCH" else None)
 
     assert_problem(response, 422)
+    assert [error["parameter"] for error in response.json()["errors"]] == ["task_id"]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +293,8 @@ def test_malformed_id_is_422(service: Service, tasks: str, method: str, task_id:
         pytest.param("/api/%FF/tasks", {422}, id="row 52, a byte that is no text"),
         pytest.param("/api/e%CC%81/tasks", {422}, id="row 52, decomposed"),
         pytest.param("/api/%C3%A9/tasks", {422}, id="row 52, composed"),
-        pytest.param("/api/u/tasks/", {404}, id="no redirect for a slash"),
+        pytest.param("/api/white%20space/tasks", {422}, id="a character that no user id has"),
+        pytest.param(f"/api/{'u' * 256}/tasks", {422}, id="one character too many"),
     ],
 )
 def test_odd_path_reaches_no_route_of_another(service: Service, target: str, status: set[int]) -> None:
@@ -292,6 +304,7 @@ def test_odd_path_reaches_no_route_of_another(service: Service, target: str, sta
     assert answer.status in status
     assert "application/problem+json" in answer.headers
     assert "x-injected" not in answer.headers
+    assert [error["parameter"] for error in json.loads(answer.body).get("errors", ())] in ([], ["user_id"])
 
 
 @pytest.mark.parametrize(
@@ -399,9 +412,11 @@ def test_too_much_header_is_refused(service: Service, headers: str) -> None:
 )
 def test_any_text_comes_back_byte_for_byte(service: Service, owner: str, text: str) -> None:
     """Row 36."""
-    created = service.client.post(f"/api/{owner}/tasks", json={"title": text, "description": text}).json()
+    members = {"title": text, "description": f" {text}\n", "tags": [text]}
 
-    assert (created["title"], created["description"]) == (text, text)
+    created = service.client.post(f"/api/{owner}/tasks", json=members).json()
+
+    assert members.items() <= created.items()
 
 
 def test_text_at_its_limit_is_taken(service: Service, owner: str) -> None:
@@ -414,13 +429,6 @@ def test_text_at_its_limit_is_taken(service: Service, owner: str) -> None:
     assert (created.status_code, changed.status_code) == (201, 200)
     assert created.json()["title"] == "\U0001f600" * 255
     assert changed.json() == created.json()
-
-
-def test_null_clears_what_may_be_empty(service: Service, owner: str) -> None:
-    """Row 41: and is not the same as leaving the member out."""
-    created = service.client.post(f"/api/{owner}/tasks", json={"title": "A task", "description": "Some"}).json()
-
-    assert service.client.patch(created["url"], json={"description": None}).json()["description"] is None
 
 
 def test_members_set_by_the_service_change_nothing(service: Service, owner: str) -> None:
@@ -443,16 +451,6 @@ def test_metacharacters_of_sql_are_text(service: Service, owner: str, text: str)
 
     assert (created["title"], created["tags"]) == (text, [text])
     assert [task["id"] for task in service.client.get(f"/api/{owner}/tasks").json()] == [created["id"]]
-
-
-@pytest.mark.parametrize("body", [{}, {"title": "A task"}, {"title": " A task ", "completed": False}])
-def test_change_that_changes_nothing_leaves_the_version(service: Service, owner: str, body: dict[str, object]) -> None:
-    """Row 45."""
-    created = service.client.post(f"/api/{owner}/tasks", json={"title": "A task"}).json()
-
-    response = service.client.patch(created["url"], json=body)
-
-    assert (response.status_code, response.json()) == (200, created)
 
 
 @pytest.mark.parametrize(
