@@ -117,7 +117,7 @@ def count_buffers(url: str, sent: tuple[Statement, Mapping[str, object]]) -> int
 async def measure_writes(url: str, label: str) -> None:
     """Print what toggles and edits cost: time, WAL, and how many of them stayed in their page (HOT)."""
     async with open_store(url) as (store, _):
-        tasks = [await store.add(AVERAGE_TASK) for _ in range(WRITTEN)]
+        tasks = [(await store.add(AVERAGE_TASK)).task for _ in range(WRITTEN)]
         for name in ("create", "toggle", "edit of the title"):
             before, start = read_counters(url), perf_counter()
             for number in range(WRITES):

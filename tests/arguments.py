@@ -47,7 +47,7 @@ EXAMPLES: dict[Any, Sequence[object]] = {
     TaskCreate: [TaskCreate(title="A stranger's")],
     TaskUpdate: [TaskUpdate(title="Taken", completed=True)],
     bool: [True],
-    IdempotencyKey: [IdempotencyKey("key")],
+    IdempotencyKey | None: [None, IdempotencyKey("key")],
     Versions | None: [None, frozenset(), frozenset({1, 2})],
     Status: ["all", "pending", "completed"],
 }

@@ -560,7 +560,7 @@ async def test_what_the_validators_take_is_stored_and_read_back(database: Databa
     store = TaskStore(database, Owner(f"user-{uuid4()}"))
     task = TaskCreate.model_validate(members)
 
-    added = await store.add(task)
+    added, _ = await store.add(task)
 
     assert publish(added).model_dump(include=WRITABLE) == task.model_dump(include=WRITABLE)
     assert await store.get(added.id) == added

@@ -314,7 +314,7 @@ async def test_mistake_of_ours_is_raised_as_it_is(single: Database, statement: s
 
 async def test_write_is_durable_when_it_returns(single: Database, owner: Owner, observer: psycopg.Connection) -> None:
     """Another connection sees it at once, and the one that wrote it holds no transaction open."""
-    task = await TaskStore(single, owner).add(TaskCreate(title="A task"))
+    task, _ = await TaskStore(single, owner).add(TaskCreate(title="A task"))
 
     assert observer.execute("SELECT 1 FROM tasks WHERE user_id = %s AND id = %s", [owner, task.id]).fetchone()
     assert await run(single, Statement(text("SELECT pg_current_xact_id_if_assigned()"))) is None
@@ -327,7 +327,7 @@ async def test_time_zone_of_the_database_does_not_matter(database_url: str, owne
         store = TaskStore(database, owner)
         ends = ["0001-01-01T00:00:00Z", "2030-01-31T09:30:00Z", "9999-12-31T23:59:59.999999Z"]
 
-        tasks = [await store.add(TaskCreate.model_validate({"title": end, "due_at": end})) for end in ends]
+        tasks = [(await store.add(TaskCreate.model_validate({"title": end, "due_at": end}))).task for end in ends]
 
         assert (await store.page(TaskQuery())).tasks == tasks[::-1]
         assert [publish(task).model_dump(mode="json")["due_at"] for task in tasks] == ends

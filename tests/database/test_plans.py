@@ -160,4 +160,4 @@ async def test_every_statement_touches_one_partition(partitioned: list[Planned])
         touched = {node["Relation Name"] for node in scans if "Relation Name" in node}
         assert len(touched) <= 1, (sent, touched)
         found |= {sent.method for _ in touched}
-    assert found == set(METHODS) - {"add", "add_once"}
+    assert found == set(METHODS) - {"add"}

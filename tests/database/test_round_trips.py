@@ -48,7 +48,7 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
     "call",
     [
         lambda store, _: store.add(TaskCreate(title="A task")),
-        lambda store, _: store.add_once(TaskCreate(title="A task"), IdempotencyKey("key")),
+        lambda store, _: store.add(TaskCreate(title="A task"), IdempotencyKey("key")),
         lambda store, task_id: store.get(task_id),
         lambda store, _: store.page(TaskQuery()),
         lambda store, task_id: store.page(TaskQuery(sort="due_at", q="a"), Position(None, task_id)),
@@ -91,7 +91,7 @@ async def test_every_operation_is_one_round_trip(
     """Found or not, it is one exchange; the execution at which psycopg prepares is the one exception."""
     trips = []
     for _ in range(EXECUTIONS):
-        task_id = (await store.add(TaskCreate(title="A task"))).id if is_found else uuid4()
+        task_id = (await store.add(TaskCreate(title="A task"))).task.id if is_found else uuid4()
         relay.reset()
         with suppress(TaskNotFound, PreconditionFailed):
             await call(counted_store, task_id)

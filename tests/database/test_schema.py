@@ -514,7 +514,7 @@ async def test_service_says_once_that_it_waits_for_a_migration_and_recovers(
 
         migrate(read_database_url(empty_url))
 
-        task = await store.add(TaskCreate(title="A task"))
+        task, _ = await store.add(TaskCreate(title="A task"))
         assert (await store.page(TaskQuery())).tasks == [task]
         assert database.is_ready
         assert len(list_lines(caplog, logging.WARNING)) == 1
@@ -555,7 +555,7 @@ async def test_newer_schema_is_served_with_one_warning(
     async with open_database(migrated_url) as database:
         store = TaskStore(database, owner)
 
-        task = await store.add(TaskCreate(title="A task"))
+        task, _ = await store.add(TaskCreate(title="A task"))
 
         assert (await store.page(TaskQuery())).tasks == [task]
         assert database.is_ready
@@ -569,7 +569,7 @@ async def test_statements_that_were_prepared_before_a_column_changed_run_after_i
     """On every connection of the pool, all of which had prepared them; PostgreSQL refuses such a statement for good."""
     async with open_database(migrated_url) as database:
         store = TaskStore(database, owner)
-        task = await store.add(TaskCreate(title="A task"))
+        task, _ = await store.add(TaskCreate(title="A task"))
         for _ in range(3 * PREPARE_THRESHOLD):
             await asyncio.gather(*(call for _ in range(4) for call in (store.get(task.id), store.toggle(task.id))))
         execute(migrated_url, "ALTER TABLE tasks ALTER priority TYPE integer")
@@ -583,7 +583,7 @@ async def test_connection_whose_prepared_statements_are_gone_is_replaced(migrate
     """As after a pooler, or somebody behind one, has discarded them."""
     async with open_database(migrated_url) as database:
         store = TaskStore(database, owner)
-        task = await store.add(TaskCreate(title="A task"))
+        task, _ = await store.add(TaskCreate(title="A task"))
         for _ in range(2 * PREPARE_THRESHOLD):
             await store.get(task.id)
         with suppress(StatementFailed):  # it returns no rows

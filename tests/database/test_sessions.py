@@ -61,7 +61,7 @@ async def assert_tasks_are_served(url: str, owner: Owner) -> None:
     """See that a task comes back as it was sent, however it is asked for."""
     async with open_database(url, pool_size=1) as database:
         store = TaskStore(database, owner)
-        added = await store.add(TASK)
+        added, _ = await store.add(TASK)
         found = await store.page(TaskQuery(q="GRÖßE 🎉", tag=['"🎉"'], sort="due_at"))
 
         assert publish(added).model_dump(include=set(TASK.model_fields_set)) == TASK.model_dump(exclude_unset=True)
@@ -129,7 +129,7 @@ async def test_contended_changes_all_happen_at_any_isolation_level(url: URL, own
     level = level.replace(" ", r"\ ")
     async with open_database(write_url(url, options=f"-c default_transaction_isolation={level}")) as database:
         store = TaskStore(database, owner)
-        task = await store.add(TASK)
+        task, _ = await store.add(TASK)
 
         async def toggle() -> None:
             for _ in range(TOGGLES):

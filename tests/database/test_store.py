@@ -17,7 +17,7 @@ BULK_TASKS = 100
 
 async def test_concurrent_toggles_end_where_parity_says(store: TaskStore) -> None:
     """Of 200 toggles at once, 100 answer true, each has a version of its own, and the task ends as it began."""
-    task = await store.add(TaskCreate(title="A task"))
+    task, _ = await store.add(TaskCreate(title="A task"))
 
     answers = await asyncio.gather(*(store.toggle(task.id) for _ in range(TOGGLES)))
 
@@ -29,7 +29,7 @@ async def test_concurrent_toggles_end_where_parity_says(store: TaskStore) -> Non
 
 async def test_time_never_runs_backwards_under_contention(store: TaskStore) -> None:
     """A later version has a later `updated_at`, however long its statement waited for another's."""
-    task = await store.add(TaskCreate(title="A task"))
+    task, _ = await store.add(TaskCreate(title="A task"))
 
     answers = await asyncio.gather(
         *(store.edit(task.id, TaskUpdate(title=f"Title {number}")) for number in range(TOGGLES))
@@ -42,7 +42,7 @@ async def test_time_never_runs_backwards_under_contention(store: TaskStore) -> N
 
 async def test_concurrent_edits_of_different_members_are_all_kept(store: TaskStore) -> None:
     """An edit writes what it was given and nothing that it may have read before."""
-    task = await store.add(TaskCreate(title="A task"))
+    task, _ = await store.add(TaskCreate(title="A task"))
 
     await asyncio.gather(
         store.edit(task.id, TaskUpdate(title="Renamed")),
@@ -59,7 +59,7 @@ async def test_concurrent_edits_of_different_members_are_all_kept(store: TaskSto
 async def test_edit_that_races_a_removal_never_brings_the_task_back(store: TaskStore) -> None:
     """The edit finds the task or does not; afterwards it is gone."""
     for _ in range(20):
-        task = await store.add(TaskCreate(title="A task"))
+        task, _ = await store.add(TaskCreate(title="A task"))
 
         edit, removal = await asyncio.gather(
             store.edit(task.id, TaskUpdate(title="Renamed")), store.remove(task.id), return_exceptions=True
@@ -75,7 +75,8 @@ async def test_concurrent_bulk_changes_never_deadlock(store: TaskStore) -> None:
     """Sixty rounds of completing, reopening and deleting the same tasks at once; the counts add up."""
     for number in range(BULK_ROUNDS):
         # Toggles between the rounds see to it that the rows do not lie in the order of their ids.
-        tasks = await asyncio.gather(*(store.add(TaskCreate(title="A task")) for _ in range(BULK_TASKS // 10)))
+        added = await asyncio.gather(*(store.add(TaskCreate(title="A task")) for _ in range(BULK_TASKS // 10)))
+        tasks = [task for task, _ in added]
         await asyncio.gather(*(store.toggle(task.id) for task in tasks[:: number % 3 + 1]))
 
         await asyncio.gather(
@@ -101,7 +102,7 @@ async def test_page_is_bounded(store: TaskStore) -> None:
         for _ in range(count):
             await store.add(TaskCreate(title="A task"))
 
-    oldest = await store.add(TaskCreate(title="The oldest"))
+    oldest, _ = await store.add(TaskCreate(title="The oldest"))
     await asyncio.gather(*(add_some(PAGE_LENGTH // 10) for _ in range(10)))
 
     page = await store.page(TaskQuery())

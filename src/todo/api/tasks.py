@@ -66,7 +66,7 @@ async def create_task(request: Request, owner: Owner, task: TaskCreate) -> Respo
     tasks = open_store(request, owner)
     key = read_idempotency_key(request)
     _refuse_other_user(owner, task.user_id)
-    created, is_replayed = (await tasks.add(task), False) if key is None else await tasks.add_once(task, key)
+    created, is_replayed = await tasks.add(task, key)
     response = _answer(request, created, status=201)
     response.headers["Location"] = created.url
     if is_replayed:

@@ -30,7 +30,7 @@ class Page(NamedTuple):
 
 
 class Addition(NamedTuple):
-    """A task that was to be added, and whether it had been before."""
+    """A task that was added, or the one that had been added before under the same key."""
 
     task: TaskRow
     is_replayed: bool
@@ -47,21 +47,22 @@ class TaskStore:
         self._database = database
         self.owner = owner
 
-    async def add(self, task: TaskCreate) -> TaskRow:
-        """Add a task."""
-        return _read(await self._one(self._database.write, statements.ADD, uuid7(), _new_values(task)))
+    async def add(self, task: TaskCreate, key: IdempotencyKey | None = None) -> Addition:
+        """Add a task; where one has been added under this key already, return that one, as it is now.
 
-    async def add_once(self, task: TaskCreate, key: IdempotencyKey) -> Addition:
-        """Add a task, or return the one that was added under this key, as it is now.
-
-        Raises IdempotencyKeyReused when that one was added in other words.
+        Raises IdempotencyKeyReused when the key was used with a different body.
         """
+        statement = statements.ADD
         task_id = uuid7()
-        values = {"new_idempotency_key": key, "new_fingerprint": make_fingerprint(task), **_new_values(task)}
-        rows = await self._database.write(statements.ADD_ONCE, {"owner": self.owner, "task_id": task_id, **values})
+        parameters = {"owner": self.owner, "task_id": task_id, **_new_values(task)}
+        if key is not None:
+            statement = statements.ADD_ONCE
+            parameters |= {"new_idempotency_key": key, "new_fingerprint": make_fingerprint(task)}
+        rows = await self._database.write(statement, parameters)
         if not rows:
             raise IdempotencyKeyReused
-        return Addition(_read(rows[0]), is_replayed=rows[0][0] != task_id)
+        added = _read(rows[0])
+        return Addition(added, is_replayed=added.id != task_id)
 
     async def get(self, task_id: UUID) -> TaskRow:
         """Read one task."""
