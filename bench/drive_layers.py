@@ -39,15 +39,16 @@ Read: TypeAlias = Callable[[UUID], Awaitable[object]]
 async def measure(settings: Settings, database_url: str, user_id: str, reads: int, repetitions: int) -> object:
     """Measure CPU times in microseconds, each once in each repetition."""
     url = read_database_url(database_url)
-    plain_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    app = create_app(settings, database_url)
+    app = create_app(settings, url)
     connections = Connections(url, prepared_statements=True)
     places = Places(settings.pool_size, settings.pool_timeout_seconds)
     ids = [make_id(user_id, number % LONG_LIST) for number in range(reads)]
     async with (
-        await psycopg.AsyncConnection.connect(plain_url, autocommit=True, cursor_factory=AsyncRawCursor) as driver,
-        AsyncConnectionPool(plain_url, min_size=1, open=False) as pool,
-        AsyncConnectionPool(plain_url, min_size=1, open=False, check=AsyncConnectionPool.check_connection) as checked,
+        await psycopg.AsyncConnection.connect(url.conninfo, autocommit=True, cursor_factory=AsyncRawCursor) as driver,
+        AsyncConnectionPool(url.conninfo, min_size=1, open=False) as pool,
+        AsyncConnectionPool(
+            url.conninfo, min_size=1, open=False, check=AsyncConnectionPool.check_connection
+        ) as checked,
         app.router.lifespan_context(app) as lifespan_state,
     ):
         state = dict(lifespan_state or {})
@@ -57,7 +58,7 @@ async def measure(settings: Settings, database_url: str, user_id: str, reads: in
             "psycopg": lambda task_id: _execute(driver, owner, task_id),
             "pool, deadline, retries": lambda task_id: database.read(GET, {"owner": owner, "task_id": task_id}),
             "store, JSON": lambda task_id: _get(TaskStore(database, owner), task_id),
-            "FastAPI": _make_read(_strip(create_app(settings, database_url)), owner, state),
+            "FastAPI": _make_read(_strip(create_app(settings, url)), owner, state),
             "middleware": _make_read(app, owner, state),
         }
         pools: Mapping[str, Read] = {

@@ -140,7 +140,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 async def client(database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
     """An HTTP client of the whole application."""
-    async with open_client(create_app(Settings(), database_url)) as client:
+    async with open_client(create_app(Settings(), read_database_url(database_url))) as client:
         yield client
 
 

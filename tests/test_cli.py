@@ -259,8 +259,17 @@ def test_check_is_printed_where_not_every_character_is_known(database_url: str) 
     assert r"ALTER ROLE \u2026 SET" in result.stdout
 
 
+def test_process_that_stays_imports_only_what_serving_needs() -> None:
+    """Memory that the parent of the workers takes for a library is taken for as long as the service runs."""
+    for_workers = {"alembic", "fastapi", "sqlalchemy", "sqlmodel"}
+    code = f"import sys, todo.cli; print(sorted({for_workers} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+
+    assert result.stdout == "[]\n"
+
+
 @pytest.mark.skipif("sys.platform != 'linux'", reason="what is imported is read off the process's maps")
-@pytest.mark.parametrize("imported", ["pydantic_core", "sqlalchemy", "_granian"])
+@pytest.mark.parametrize("imported", ["pydantic_core", "psycopg_binary", "_granian"])
 def test_interrupt_during_the_imports_is_silent(imported: str, tmp_path: Path) -> None:
     """Ctrl-C reaches the whole process group; whatever it meets ends without a traceback."""
     command: list[str | Path] = [TODO, "serve", "--data-dir", tmp_path / "data"]

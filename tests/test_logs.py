@@ -22,6 +22,7 @@ from tests.support import find_port, open_client, open_database, wait_until
 
 from todo.app import create_app
 from todo.database.compiled import Statement
+from todo.database.urls import read_database_url
 from todo.errors import DeadlineExceeded
 from todo.logs import configure_logging
 from todo.server import GRACE_SECONDS
@@ -102,7 +103,7 @@ def test_each_request_is_one_line_of_json(shared_dir: Path) -> None:
 async def test_line_cannot_be_forged(database_url: str, capfd: pytest.CaptureFixture[str], log_format: str) -> None:
     """Line breaks, terminal controls and what turns the direction of text, in a path, are escapes in its line."""
     configure_logging(Settings.model_validate({"log_format": log_format}))
-    async with open_client(create_app(Settings(), database_url)) as client:
+    async with open_client(create_app(Settings(), read_database_url(database_url))) as client:
         await client.get(f"/api/a%0d%0aFORGED%1b%5b2J%c2%85%e2%80%a8{quote(TURNING)}/tasks")
 
     lines = [
@@ -154,7 +155,7 @@ def careless_app(database_url: str) -> FastAPI:
         async with open_database(database_url, pool_size=1) as database:
             await database.read(UNTRIMMED, {"title": f" {CANARY} "})
 
-    app = create_app(Settings(), database_url)
+    app = create_app(Settings(), read_database_url(database_url))
     app.add_api_route("/fail", fail)
     return app
 
@@ -176,7 +177,7 @@ async def test_neither_passwords_nor_bodies_are_logged(capfd: pytest.CaptureFixt
     """Not even at the level of debugging, and while nothing works."""
     configure_logging(Settings(log_level="debug", log_format="console"))
     url = f"postgresql://alice:{CANARY}@127.0.0.1:1/todo"
-    async with open_client(create_app(read_settings(DATABASE_URL=url), url)) as client:
+    async with open_client(create_app(read_settings(DATABASE_URL=url), read_database_url(url))) as client:
         unavailable = await client.post("/api/alice/tasks", json={"title": CANARY})
         invalid = await client.post("/api/alice/tasks", json={"title": CANARY, "priority": CANARY})
 
@@ -190,7 +191,7 @@ async def test_unreachable_database_is_said_once_with_the_reason(capfd: pytest.C
     """Each request has its own line besides."""
     configure_logging(Settings(log_format="console"))
     url = "postgresql://alice@127.0.0.1:1/todo"
-    async with open_client(create_app(read_settings(DATABASE_URL=url), url)) as client:
+    async with open_client(create_app(read_settings(DATABASE_URL=url), read_database_url(url))) as client:
         for _ in range(3):
             assert (await client.get("/api/alice/tasks")).status_code == 503
 

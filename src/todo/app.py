@@ -18,12 +18,12 @@ from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, Un
 from todo.api.problems import ProblemApi, answer_errors
 from todo.api.unmatched import answer_unmatched
 from todo.database.engine import Database
-from todo.database.urls import read_database_url
+from todo.database.urls import DatabaseUrl
 from todo.errors import TodoError
 from todo.settings import Settings
 
 
-def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOwner | None = None) -> FastAPI:
+def create_app(settings: Settings, database_url: DatabaseUrl, identify_owner: IdentifyOwner | None = None) -> FastAPI:
     """Make the application on the database at `database_url`; nothing is connected before its lifespan begins.
 
     `identify_owner` is the FastAPI dependency that identifies the owner of a request: by default the one that the
@@ -55,11 +55,11 @@ def create_app(settings: Settings, database_url: str, identify_owner: IdentifyOw
     return app
 
 
-def _make_lifespan(settings: Settings, database_url: str) -> Lifespan[FastAPI]:
+def _make_lifespan(settings: Settings, database_url: DatabaseUrl) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         database = Database(
-            read_database_url(database_url),
+            database_url,
             pool_size=settings.pool_size,
             pool_timeout_seconds=settings.pool_timeout_seconds,
             deadline_seconds=settings.deadline_seconds,

@@ -17,10 +17,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from sqlalchemy.engine import URL
 
 from todo.database.revisions import is_newest
-from todo.database.urls import derive_direct_url, read_database_url
+from todo.database.urls import DatabaseUrl, read_database_url
 from todo.embedded.folder import default_data_dir
 from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
@@ -111,10 +110,10 @@ def openapi_command() -> None:
     """Print the OpenAPI schema."""
     from todo.app import create_app  # noqa: PLC0415 - see above
 
-    _print(json.dumps(create_app(read_settings(), "postgresql://").openapi(), indent=2))
+    _print(json.dumps(create_app(read_settings(), DatabaseUrl({})).openapi(), indent=2))
 
 
-def _migrate(url: str) -> str:
+def _migrate(url: DatabaseUrl) -> str:
     """Migrate the database, and return what there is to say of it."""
     from todo.database.migration import migrate  # noqa: PLC0415 - see above
     from todo.database.schema import SchemaState  # noqa: PLC0415
@@ -124,32 +123,32 @@ def _migrate(url: str) -> str:
         SchemaState.CURRENT: "The schema is as this version wants it already.",
         SchemaState.NEWER: "The schema is newer than this version, and left as it is.",
     }
-    return outcomes[migrate(read_database_url(url))]
+    return outcomes[migrate(url)]
 
 
 @contextmanager
-def _open_database(settings: Settings) -> Iterator[str]:
+def _open_database(settings: Settings) -> Iterator[DatabaseUrl]:
     """Yield the URL of the database that the settings name, or of the embedded one, which runs until the end."""
     if settings.database_url is not None:
-        yield read_database_url(settings.database_url.get_secret_value()).render_as_string(hide_password=False)
+        yield read_database_url(settings.database_url.get_secret_value())
     else:
         data_dir = settings.data_dir or default_data_dir()
         connections = settings.workers * settings.pool_size
         with embedded_postgres(data_dir, settings.pg_bin, print_line, connections=connections) as url:
-            yield url
+            yield read_database_url(url)
 
 
 @contextmanager
-def _open_direct_database(settings: Settings) -> Iterator[str]:
+def _open_direct_database(settings: Settings) -> Iterator[DatabaseUrl]:
     """Yield a URL without a pooler in between, which is what a migration needs."""
     if unpooled := _read_unpooled_url(settings):
-        yield unpooled.render_as_string(hide_password=False)
+        yield unpooled
     else:
-        with _open_database(settings) as pooled:
-            yield derive_direct_url(read_database_url(pooled)).render_as_string(hide_password=False)
+        with _open_database(settings) as url:
+            yield url.direct
 
 
-def _read_unpooled_url(settings: Settings) -> URL | None:
+def _read_unpooled_url(settings: Settings) -> DatabaseUrl | None:
     if settings.database_url_unpooled is None:
         return None
     return read_database_url(settings.database_url_unpooled.get_secret_value(), variable="DATABASE_URL_UNPOOLED")
@@ -163,10 +162,9 @@ def _check() -> "Iterator[Finding]":
         settings = read_settings()
         if settings.identify_owner is not None:
             load_identify_owner(settings.identify_owner)
-        with _open_database(settings) as address:
+        with _open_database(settings) as url:
             yield _check_settings(settings)
-            url = read_database_url(address)
-            direct_url = _read_unpooled_url(settings) or derive_direct_url(url)
+            direct_url = _read_unpooled_url(settings) or url.direct
             yield from check_database(url, direct_url, settings.workers * settings.pool_size)
     except BadSetting as error:
         yield Finding("settings", is_right=False, found=str(error))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from todo.database.urls import DatabaseUrl
 from todo.errors import BadSetting
 from todo.logs import configure_logging, print_line
 from todo.settings import Settings
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 IMPORT_SECONDS = 60
 
 
-def load_app(settings: Settings, database_url: str) -> "FastAPI":
+def load_app(settings: Settings, database_url: DatabaseUrl) -> "FastAPI":
     """Configure logging and make the application."""
     from todo.app import create_app  # noqa: PLC0415 - see above
 

@@ -23,6 +23,7 @@ from tests.support import open_client
 from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner
 from todo.app import create_app
+from todo.database.urls import read_database_url
 from todo.errors import BadSetting
 from todo.models.fields import Owner
 from todo.settings import Settings
@@ -45,7 +46,7 @@ def client(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @asynccontextmanager
 async def open_guarded(database_url: str, identify_owner: IdentifyOwner) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an application in which this function identifies the owner."""
-    async with open_client(create_app(Settings(), database_url, identify_owner)) as client:
+    async with open_client(create_app(Settings(), read_database_url(database_url), identify_owner)) as client:
         yield client
 
 
@@ -120,7 +121,7 @@ def test_every_task_route_refuses_who_has_no_token(client: httpx2.Client) -> Non
 
 async def test_authorization_is_ignored_where_nothing_asks_for_it(database_url: str, tasks_url: str) -> None:
     """Without that function, a header of any kind is no error."""
-    async with open_client(create_app(Settings(), database_url)) as client:
+    async with open_client(create_app(Settings(), read_database_url(database_url))) as client:
         response = await client.get(tasks_url, headers={"Authorization": "nonsense"})
 
     assert response.status_code == 200
@@ -128,7 +129,7 @@ async def test_authorization_is_ignored_where_nothing_asks_for_it(database_url: 
 
 async def test_nothing_is_documented_that_nothing_asks_for(database_url: str) -> None:
     """Without that function, there is no security scheme, no 401 and no 403."""
-    document = create_app(Settings(), database_url).openapi()
+    document = create_app(Settings(), read_database_url(database_url)).openapi()
 
     assert "securitySchemes" not in document["components"]
     for item in document["paths"].values():

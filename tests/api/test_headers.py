@@ -8,6 +8,7 @@ import pytest
 from tests.support import open_client
 
 from todo.app import create_app
+from todo.database.urls import read_database_url
 from todo.settings import Settings, read_settings
 
 ORIGIN = "https://app.example.com"
@@ -17,7 +18,9 @@ PATHS = ["/api/u/tasks", "/api/u/tasks/not-a-uuid", "/health/live", "/nothing", 
 @pytest.fixture(scope="module")
 async def any_host(database_url: str) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the application where any host is allowed."""
-    async with open_client(create_app(read_settings(DATABASE_URL=database_url), database_url)) as client:
+    async with open_client(
+        create_app(read_settings(DATABASE_URL=database_url), read_database_url(database_url))
+    ) as client:
         yield client
 
 
@@ -66,7 +69,7 @@ async def test_head_is_get_without_its_body(client: httpx2.AsyncClient, path: st
 
 async def test_configured_origin_may_read_and_preflight(database_url: str) -> None:
     """A configured origin gets the contract's methods and headers, and never credentials."""
-    app = create_app(Settings(cors_origins=(ORIGIN,)), database_url)
+    app = create_app(Settings(cors_origins=(ORIGIN,)), read_database_url(database_url))
     async with open_client(app, Origin=ORIGIN) as client:
         preflight = await client.options(
             "/api/u/tasks",
@@ -98,7 +101,9 @@ async def test_local_pages_may_read_on_the_embedded_database(client: httpx2.Asyn
 async def test_local_pages_need_permission_on_any_other_database(database_url: str) -> None:
     """With a DATABASE_URL, only TODO_CORS_ORIGINS counts."""
     settings = read_settings(DATABASE_URL=database_url)
-    async with open_client(create_app(settings, database_url), Origin="http://localhost:3000") as client:
+    async with open_client(
+        create_app(settings, read_database_url(database_url)), Origin="http://localhost:3000"
+    ) as client:
         response = await client.get("/api/u/tasks")
 
     assert "Access-Control-Allow-Origin" not in response.headers
@@ -107,7 +112,7 @@ async def test_local_pages_need_permission_on_any_other_database(database_url: s
 async def test_public_url_is_never_taken_from_the_request(database_url: str) -> None:
     """With TODO_PUBLIC_URL set, neither Host nor a forwarding header is reflected."""
     settings = read_settings(DATABASE_URL=database_url, public_url="https://todo.example.com/base/")
-    async with open_client(create_app(settings, database_url)) as client:
+    async with open_client(create_app(settings, read_database_url(database_url))) as client:
         response = await client.post(
             "/api/u/tasks",
             json={"title": "A task"},
@@ -121,7 +126,7 @@ async def test_public_url_is_never_taken_from_the_request(database_url: str) -> 
 async def test_public_url_of_any_script_is_an_address_in_ascii(database_url: str, tasks_url: str) -> None:
     """What is written is answered: `url`, `Location` and `Link` are URLs that a header can carry."""
     settings = read_settings(DATABASE_URL=database_url, public_url="https://例え.jp/パス")
-    async with open_client(create_app(settings, database_url)) as client:
+    async with open_client(create_app(settings, read_database_url(database_url))) as client:
         created = await client.post(tasks_url, json={"title": "A task"})
         await client.post(tasks_url, json={"title": "Another"})
         listed = await client.get(tasks_url, params={"limit": 1})

@@ -8,6 +8,7 @@ import pytest
 from tests.support import open_client
 
 from todo.app import create_app
+from todo.database.urls import read_database_url
 from todo.settings import Settings
 
 NOWHERE = "postgresql://todo@127.0.0.1:1/todo"
@@ -21,7 +22,7 @@ async def test_service_with_its_database_is_live_and_ready(client: httpx2.AsyncC
 
 async def test_service_without_its_database_is_live_and_not_ready() -> None:
     """It starts all the same, and answers 503 with the time to try again."""
-    async with open_client(create_app(Settings(), NOWHERE)) as client:
+    async with open_client(create_app(Settings(), read_database_url(NOWHERE))) as client:
         live = await client.get("/health/live")
         ready = await client.get("/health/ready")
         tasks = await client.get("/api/u/tasks")

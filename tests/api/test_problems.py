@@ -12,6 +12,7 @@ from tests.support import open_client
 
 from todo.api.routes import StrictRoute
 from todo.app import create_app
+from todo.database.urls import read_database_url
 from todo.settings import Settings, read_settings
 
 Json: TypeAlias = dict[str, Any]  # whatever JSON holds
@@ -128,7 +129,7 @@ async def test_body_that_drips_is_408(database_url: str) -> None:
             yield b" "
             await asyncio.sleep(0.05)
 
-    async with open_client(create_app(Settings(deadline_seconds=0.3), database_url)) as client:
+    async with open_client(create_app(Settings(deadline_seconds=0.3), read_database_url(database_url))) as client:
         response = await client.post("/api/u/tasks", content=drip(), headers={"Content-Type": "application/json"})
 
     assert_problem(response, 408, "body-timeout")
@@ -137,7 +138,7 @@ async def test_body_that_drips_is_408(database_url: str) -> None:
 async def test_body_limit_is_a_setting(database_url: str, tasks_url: str) -> None:
     """A body of just that length is taken."""
     body = b'{"title": "A task"}'
-    async with open_client(create_app(Settings(max_body_bytes=len(body)), database_url)) as client:
+    async with open_client(create_app(Settings(max_body_bytes=len(body)), read_database_url(database_url))) as client:
         headers = {"Content-Type": "application/json"}
         taken = await client.post(tasks_url, content=body, headers=headers)
         refused = await client.post(tasks_url, content=body + b" ", headers=headers)
@@ -148,13 +149,15 @@ async def test_body_limit_is_a_setting(database_url: str, tasks_url: str) -> Non
 
 async def test_host_that_is_not_allowed_is_400(database_url: str) -> None:
     """With TODO_ALLOWED_HOSTS set, it is that list alone that counts; without, any well-formed name will do."""
-    listed = create_app(Settings(allowed_hosts=("todo.example.com",)), database_url)
+    listed = create_app(Settings(allowed_hosts=("todo.example.com",)), read_database_url(database_url))
     async with open_client(listed) as client:
         assert_problem(await client.get("/api/u/tasks"), 400, "malformed-request")
         assert (await client.get("/health/live")).status_code == 200
         for host in ("Todo.Example.com:8000", "todo.example.com.", "todo.example.com:"):
             assert (await client.get("/api/u/tasks", headers={"Host": host})).status_code == 200
-    async with open_client(create_app(read_settings(DATABASE_URL=database_url), database_url)) as client:
+    async with open_client(
+        create_app(read_settings(DATABASE_URL=database_url), read_database_url(database_url))
+    ) as client:
         assert (await client.get("/api/u/tasks", headers={"Host": "any.example"})).status_code == 200
 
 
@@ -166,7 +169,7 @@ async def test_repeated_parameter_is_422_naming_it(database_url: str) -> None:
     async def read_limited(limit: int) -> int:
         return limit
 
-    app = create_app(Settings(), database_url)
+    app = create_app(Settings(), read_database_url(database_url))
     app.include_router(router)
     async with open_client(app) as client:
         assert (await client.get("/limited?limit=1")).json() == 1

@@ -6,11 +6,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import URL
 
 from todo.database.checks import Finding, check_database
 from todo.database.revisions import REVISIONS
-from todo.database.urls import read_database_url
+from todo.database.urls import DatabaseUrl, read_database_url
 
 CANARY = "canary-hunter2"
 NOWHERE = f"postgresql://todo:{CANARY}@127.0.0.1:1/todo"
@@ -41,19 +40,19 @@ def namespace(connection: psycopg.Connection) -> Iterator[sql.Identifier]:
 
 
 @pytest.fixture
-def url(database_url: str) -> URL:
-    """The database, as a URL object."""
+def url(database_url: str) -> DatabaseUrl:
+    """The database."""
     return read_database_url(database_url)
 
 
-def look_into(url: URL, *namespaces: str) -> URL:
+def look_into(url: DatabaseUrl, *namespaces: str) -> DatabaseUrl:
     """Return the URL of sessions that see the tables of these schemas and of no others."""
-    return url.update_query_dict({"options": f"-c search_path={','.join(namespaces)}"})
+    return url.with_parameters(options=f"-c search_path={','.join(namespaces)}")
 
 
-def log_in(url: URL, role: sql.Identifier) -> URL:
+def log_in(url: DatabaseUrl, role: sql.Identifier) -> DatabaseUrl:
     """Return the URL of sessions of that role."""
-    return url.set(username=name_of(role), password=CANARY)
+    return url.with_parameters(user=name_of(role), password=CANARY)
 
 
 def name_of(identifier: sql.Identifier) -> str:
@@ -61,7 +60,7 @@ def name_of(identifier: sql.Identifier) -> str:
     return identifier.as_string().strip('"')
 
 
-def check(url: URL, direct_url: URL | None = None, connections: int = 10) -> dict[str, Finding]:
+def check(url: DatabaseUrl, direct_url: DatabaseUrl | None = None, connections: int = 10) -> dict[str, Finding]:
     """Return what is found, by subject; see that each finding is one line without the password."""
     findings = list(check_database(url, direct_url or url, connections))
     for finding in findings:
@@ -75,15 +74,15 @@ def list_wrong(findings: dict[str, Finding]) -> list[str]:
     return [subject for subject, finding in findings.items() if not finding.is_right]
 
 
-def test_good_database_is_right_in_everything(url: URL) -> None:
+def test_good_database_is_right_in_everything(url: DatabaseUrl) -> None:
     """Each subject is looked at once, and says what was found."""
-    findings = check(url.set(password=CANARY))
+    findings = check(url.with_parameters(password=CANARY))
 
     assert list(findings) == SUBJECTS
     assert list_wrong(findings) == []
-    assert str(url.database) in findings["connection"].found
+    assert url.parameters["dbname"] in findings["connection"].found
     assert findings["server"].found.startswith("PostgreSQL ")
-    assert str(url.username) in findings["role"].found
+    assert url.parameters["user"] in findings["role"].found
     assert f"revision {REVISIONS[0]}," in findings["schema"].found
 
 
@@ -95,7 +94,7 @@ def test_unreachable_database_is_one_finding() -> None:
     assert "refused" in findings["connection"].found
 
 
-def test_database_that_was_never_migrated_is_wrong(url: URL, namespace: sql.Identifier) -> None:
+def test_database_that_was_never_migrated_is_wrong(url: DatabaseUrl, namespace: sql.Identifier) -> None:
     """It says what to do, and everything else of it is still looked at."""
     findings = check(look_into(url, name_of(namespace)))
 
@@ -111,7 +110,7 @@ def test_database_that_was_never_migrated_is_wrong(url: URL, namespace: sql.Iden
     ids=["newer", "none"],
 )
 def test_schema_of_another_revision_is_right_when_newer(
-    url: URL,
+    url: DatabaseUrl,
     connection: psycopg.Connection,
     namespace: sql.Identifier,
     revision: str | None,
@@ -133,7 +132,7 @@ def test_schema_of_another_revision_is_right_when_newer(
 
 @pytest.mark.parametrize("missing", [None, *ON_TASKS])
 def test_role_needs_every_right_on_the_tasks(
-    url: URL, connection: psycopg.Connection, role: sql.Identifier, missing: str | None
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier, missing: str | None
 ) -> None:
     """One that lacks a single right is wrong; one that has them all is right without owning the table."""
     connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
@@ -146,14 +145,16 @@ def test_role_needs_every_right_on_the_tasks(
     assert findings["role"].found.startswith(name_of(role))
 
 
-def test_role_needs_to_read_the_revision(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
+def test_role_needs_to_read_the_revision(
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier
+) -> None:
     """Without it, no statement would be served."""
     connection.execute(sql.SQL("GRANT ALL ON tasks TO {}").format(role))
 
     assert "role" in list_wrong(check(log_in(url, role)))
 
 
-def test_role_without_any_right_is_wrong(url: URL, role: sql.Identifier) -> None:
+def test_role_without_any_right_is_wrong(url: DatabaseUrl, role: sql.Identifier) -> None:
     """What it may not look at is a finding and not an error."""
     findings = check(log_in(url, role))
 
@@ -161,7 +162,9 @@ def test_role_without_any_right_is_wrong(url: URL, role: sql.Identifier) -> None
     assert "grant" in findings["role"].found
 
 
-def test_connection_that_breaks_is_a_finding(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
+def test_connection_that_breaks_is_a_finding(
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier
+) -> None:
     """What was found before it broke is told, and then that it broke."""
     findings = check_database(log_in(url, role), log_in(url, role), 10)
     assert next(findings).is_right
@@ -173,7 +176,7 @@ def test_connection_that_breaks_is_a_finding(url: URL, connection: psycopg.Conne
     assert broken.found.isprintable()
 
 
-def test_server_that_is_too_old_is_wrong(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_is_too_old_is_wrong(url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says which one is needed; the rest is looked at all the same."""
     monkeypatch.setattr("todo.database.checks.OLDEST_SERVER", 99)
 
@@ -184,7 +187,7 @@ def test_server_that_is_too_old_is_wrong(url: URL, monkeypatch: pytest.MonkeyPat
     assert "99 or newer" in findings["server"].found
 
 
-def test_clock_that_is_off_is_wrong(url: URL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clock_that_is_off_is_wrong(url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
     """How far it is off is told, and what to do."""
     monkeypatch.setattr("todo.database.checks.CLOCK_TOLERANCE_SECONDS", -60)
 
@@ -194,13 +197,13 @@ def test_clock_that_is_off_is_wrong(url: URL, monkeypatch: pytest.MonkeyPatch) -
     assert "set one of the two clocks right" in findings["clock"].found
 
 
-def test_role_that_is_more_than_it_needs_is_told_so(url: URL) -> None:
+def test_role_that_is_more_than_it_needs_is_told_so(url: DatabaseUrl) -> None:
     """It serves all the same, as Neon's own does."""
     assert "a superuser" in check(url)["role"].advice
 
 
 def test_role_with_the_grants_alone_is_all_right(
-    url: URL, connection: psycopg.Connection, role: sql.Identifier
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier
 ) -> None:
     """Nothing is advised about it."""
     connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
@@ -209,7 +212,7 @@ def test_role_with_the_grants_alone_is_all_right(
     assert check(log_in(url, role))["role"].advice == ""
 
 
-def test_timeouts_of_the_role_are_told(url: URL, connection: psycopg.Connection, role: sql.Identifier) -> None:
+def test_timeouts_of_the_role_are_told(url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier) -> None:
     """Those that are missing, with what sets them."""
     timeouts = check(log_in(url, role))["timeouts"]
     assert timeouts.found.endswith("lock_timeout off, statement_timeout off")
@@ -227,7 +230,7 @@ def test_timeouts_of_the_role_are_told(url: URL, connection: psycopg.Connection,
     [("default_transaction_read_only", "on"), ("synchronous_commit", "off")],
 )
 def test_default_that_breaks_a_promise_is_wrong(
-    url: URL, connection: psycopg.Connection, role: sql.Identifier, name: str, value: str
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier, name: str, value: str
 ) -> None:
     """With what undoes it: no connection can ask a pooler for another."""
     assert check(log_in(url, role))["session"].is_right
@@ -241,7 +244,7 @@ def test_default_that_breaks_a_promise_is_wrong(
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_isolation_level_that_costs_is_told(
-    url: URL, connection: psycopg.Connection, role: sql.Identifier, level: str
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier, level: str
 ) -> None:
     """It is served all the same."""
     assert check(log_in(url, role))["session"].advice == ""
@@ -254,7 +257,7 @@ def test_isolation_level_that_costs_is_told(
     assert session.advice.endswith("ALTER ROLE … RESET default_transaction_isolation")
 
 
-def test_more_connections_than_the_server_has_are_wrong(url: URL) -> None:
+def test_more_connections_than_the_server_has_are_wrong(url: DatabaseUrl) -> None:
     """Counted over all workers."""
     slots = check(url, connections=1000)["slots"]
 
@@ -262,12 +265,12 @@ def test_more_connections_than_the_server_has_are_wrong(url: URL) -> None:
     assert "TODO_POOL_SIZE" in slots.found
 
 
-def test_ctype_of_the_database_is_told(url: URL) -> None:
+def test_ctype_of_the_database_is_told(url: DatabaseUrl) -> None:
     """One that knows every letter's case is all right."""
     assert check(url)["ctype"].advice == ""
 
 
-def test_role_that_serves_is_looked_at_and_not_the_one_that_migrates(url: URL, role: sql.Identifier) -> None:
+def test_role_that_serves_is_looked_at_and_not_the_one_that_migrates(url: DatabaseUrl, role: sql.Identifier) -> None:
     """An owner who may do everything says nothing of the role that the requests have; the schema is the owner's."""
     findings = check(log_in(url, role), url)
 
@@ -275,11 +278,11 @@ def test_role_that_serves_is_looked_at_and_not_the_one_that_migrates(url: URL, r
     assert f"GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {name_of(role)}" in findings["role"].found
     assert f"GRANT SELECT ON todo_schema_version TO {name_of(role)}" in findings["role"].found
     assert findings["timeouts"].advice
-    assert str(url.username) in findings["migrations"].found
+    assert url.parameters["user"] in findings["migrations"].found
 
 
 def test_role_that_looks_into_another_schema_is_told_where_the_tables_are(
-    url: URL, connection: psycopg.Connection, role: sql.Identifier
+    url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier
 ) -> None:
     """To the service they are not there, and `todo migrate` would find nothing to do."""
     connection.execute(sql.SQL("ALTER ROLE {} SET search_path = elsewhere").format(role))
@@ -290,7 +293,7 @@ def test_role_that_looks_into_another_schema_is_told_where_the_tables_are(
     assert "does not see the tables in schema public: GRANT USAGE ON SCHEMA public" in findings["role"].found
 
 
-def test_another_way_to_the_database_is_tried_too(url: URL) -> None:
+def test_another_way_to_the_database_is_tried_too(url: DatabaseUrl) -> None:
     """Requests may go through a pooler that migrations go past."""
     findings = check(read_database_url(NOWHERE), url)
 

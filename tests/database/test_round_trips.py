@@ -13,6 +13,7 @@ from tests.wire import Relay, count_round_trips
 
 from todo.app import create_app
 from todo.database.store import TaskStore
+from todo.database.urls import read_database_url
 from todo.errors import PreconditionFailed, TaskNotFound
 from todo.models.fields import IdempotencyKey, Owner
 from todo.models.queries import Position, TaskQuery
@@ -103,7 +104,7 @@ async def test_every_operation_is_one_round_trip(
 @pytest.fixture
 async def counted_client(relay: Relay) -> AsyncIterator[httpx2.AsyncClient]:
     """The application behind the relay, warm."""
-    async with open_client(create_app(Settings(pool_size=1), relay.url)) as client:
+    async with open_client(create_app(Settings(pool_size=1), read_database_url(relay.url))) as client:
         await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "first contact"))
         assert (await client.get("/health/ready")).status_code == 200
         yield client

@@ -139,7 +139,7 @@ def describe(url: str) -> dict[str, dict[str, str]]:
 @contextmanager
 def open_alembic(url: str, *, is_kept: bool = True) -> Iterator[tuple[Config, Connection]]:
     """Yield Alembic's configuration on a transaction, as `migrate` makes it, and that transaction's connection."""
-    engine = create_engine(read_database_url(url), poolclass=NullPool)
+    engine = create_engine(url, poolclass=NullPool)
     config = make_config()
     with engine.connect() as connection:
         config.attributes["connection"] = connection
@@ -250,7 +250,7 @@ def test_alembic_finds_what_was_changed(settled_url: str, change: str) -> None:
 
 def test_migrated_table_is_the_declared_one_word_for_word(settled_url: str, empty_url: str) -> None:
     """Alembic compares constraints by name and no defaults: the SQL of every part is the same all the same."""
-    engine = create_engine(read_database_url(empty_url), poolclass=NullPool)
+    engine = create_engine(empty_url, poolclass=NullPool)
     SQLModel.metadata.create_all(engine)
 
     declared, migrated = describe(empty_url), describe(settled_url)
@@ -334,7 +334,7 @@ def test_database_that_cannot_be_reached_is_one_line() -> None:
 
 def test_wait_for_another_migration_that_fails_is_one_line(empty_url: str) -> None:
     """Here the database's own limit ends it, and nothing is left half done."""
-    url = read_database_url(empty_url).update_query_dict({"options": "-c statement_timeout=300"})
+    url = read_database_url(empty_url).with_parameters(options="-c statement_timeout=300")
     with connect(empty_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [LOCK])
 
@@ -430,7 +430,7 @@ async def test_database_in_another_encoding_is_refused(
         with pytest.raises(BrokenEnvironment, match=reason):
             migrate(read_database_url(url))
         [finding] = check_database(read_database_url(url), read_database_url(url), 10)
-        async with open_client(create_app(Settings(), url)) as client:
+        async with open_client(create_app(Settings(), read_database_url(url))) as client:
             answers = [await client.get(path) for path in (tasks_url, "/health/ready", tasks_url)]
         sessions = f"SELECT 1 FROM pg_stat_activity WHERE datname = '{make_url(url).database}'"  # noqa: S608 - ours
         wait_until(lambda: not fetch(database_url, sessions))  # a connection that is refused is closed
@@ -640,7 +640,7 @@ async def test_role_without_grants_is_not_ready_until_it_has_them(
 ) -> None:
     """Each request is answered 503 as long as that lasts, the log has one line, and nobody restarts anything."""
     execute(migrated_url, *(change.format(role) for change in changes))
-    async with open_client(create_app(Settings(), log_in(migrated_url, role))) as client:
+    async with open_client(create_app(Settings(), read_database_url(log_in(migrated_url, role)))) as client:
         calls = [("GET", tasks_url), ("POST", tasks_url), ("GET", "/health/ready")] * 3
         refused = [await client.request(*call, json={"title": "A"} if call[0] == "POST" else None) for call in calls]
         lines = list_lines(caplog, logging.INFO)
@@ -663,7 +663,7 @@ async def test_role_that_may_only_read_serves_reads_and_is_not_ready(
     execute(migrated_url, ON_TASKS.format(role), ON_REVISION.format(role))
     if not is_revoked_late:
         execute(migrated_url, revoke)
-    async with open_client(create_app(Settings(), log_in(migrated_url, role))) as client:
+    async with open_client(create_app(Settings(), read_database_url(log_in(migrated_url, role)))) as client:
         await client.get(tasks_url)
         execute(migrated_url, revoke)
         written = [await client.post(tasks_url, json={"title": "A"})]
@@ -693,7 +693,7 @@ async def test_revision_is_read_once(migrated_url: str, owner: Owner, changes: l
 
 async def test_client_is_told_to_come_back_and_is_served_once_migrated(empty_url: str, tasks_url: str) -> None:
     """The service starts all the same, answers a problem with the time to wait, and needs no restart."""
-    async with open_client(create_app(Settings(), empty_url)) as client:
+    async with open_client(create_app(Settings(), read_database_url(empty_url))) as client:
         refused = await client.get(tasks_url)
         live, not_ready = await client.get("/health/live"), await client.get("/health/ready")
         migrate(read_database_url(empty_url))

@@ -48,7 +48,7 @@ def skewed_url(library: Path, days: int, shared_dir: Path) -> Iterator[str]:
 
 async def test_times_come_from_the_database(skewed_url: str, days: int, tasks_url: str) -> None:
     """Row 78: whatever this machine's clock says, and the newest task is the first of the list."""
-    async with open_client(create_app(Settings(), skewed_url)) as client:
+    async with open_client(create_app(Settings(), read_database_url(skewed_url))) as client:
         first = (await client.post(tasks_url, json={"title": "First", "completed": True})).json()
         second = (await client.post(tasks_url, json={"title": "Second"})).json()
         changed = (await client.patch(second["url"], json={"completed": True})).json()

@@ -2,20 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.engine import URL
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from todo.database.connections import refuse_other_encodings
-from todo.database.migration import CONNECT_TIMEOUT_SECONDS, read_schema
+from todo.database.migration import make_engine, read_schema
 from todo.database.revisions import REVISIONS
 from todo.database.schema import SERVABLE, SchemaState
-from todo.database.urls import is_pooled
+from todo.database.urls import DatabaseUrl
 
 OLDEST_SERVER = 15
 CLOCK_TOLERANCE_SECONDS = 5
@@ -72,7 +69,7 @@ class Finding:
     advice: str = ""
 
 
-def check_database(url: URL, direct_url: URL, connections: int) -> Iterator[Finding]:
+def check_database(url: DatabaseUrl, direct_url: DatabaseUrl, connections: int) -> Iterator[Finding]:
     """Look at `url`, over which requests will go on so many connections, and at `direct_url`, which migrations take.
 
     What is behind one that does not let us in is not looked at.
@@ -85,16 +82,16 @@ def check_database(url: URL, direct_url: URL, connections: int) -> Iterator[Find
         yield from _check_way(direct_url, partial(_check_migrating, url, direct_url, connections))
 
 
-def _check_way(url: URL, check: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
+def _check_way(url: DatabaseUrl, check: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
     try:
-        with _connect(url) as connection:
+        with make_engine(url, "AUTOCOMMIT").connect() as connection:
             yield from check(connection)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
-        yield Finding("connection", is_right=False, found=f"{url.host or 'local socket'}: {reason}")
+        yield Finding("connection", is_right=False, found=f"{_name_host(url)}: {reason}")
 
 
-def _check_serving(url: URL, direct_url: URL, connection: Connection) -> Iterator[Finding]:
+def _check_serving(url: DatabaseUrl, direct_url: DatabaseUrl, connection: Connection) -> Iterator[Finding]:
     yield _check_connection(url, direct_url)
     yield _check_tls(connection, url)
     yield _check_distance(connection)
@@ -103,45 +100,41 @@ def _check_serving(url: URL, direct_url: URL, connection: Connection) -> Iterato
     yield _check_session(connection)
 
 
-def _check_migrating(url: URL, direct_url: URL, connections: int, connection: Connection) -> Iterator[Finding]:
+def _check_migrating(
+    url: DatabaseUrl, direct_url: DatabaseUrl, connections: int, connection: Connection
+) -> Iterator[Finding]:
     if url != direct_url:
         role = connection.execute(_READ_USER).scalar_one()
-        yield Finding("migrations", is_right=True, found=f"as {role}, through {direct_url.host or 'local socket'}")
+        yield Finding("migrations", is_right=True, found=f"as {role}, through {_name_host(direct_url)}")
     yield from _check_server(connection)
     yield _check_ctype(connection)
     yield _check_schema(connection)
-    yield _check_slots(connection, connections, goes_through_pooler=is_pooled(url))
+    yield _check_slots(connection, connections, goes_through_pooler=url.is_pooled)
 
 
-@contextmanager
-def _connect(url: URL) -> Iterator[Connection]:
-    options = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
-    engine = create_engine(
-        url, poolclass=NullPool, isolation_level="AUTOCOMMIT", client_encoding="utf8", connect_args=options
-    )
-    refuse_other_encodings(engine.pool)
-    with engine.connect() as connection:
-        yield connection
-
-
-def _check_connection(url: URL, direct_url: URL) -> Finding:
+def _check_connection(url: DatabaseUrl, direct_url: DatabaseUrl) -> Finding:
     way = "direct"
-    if is_pooled(url):
+    if url.is_pooled:
         way = f"requests through Neon's pooler, migrations through {direct_url.host}"
-    return Finding("connection", is_right=True, found=f"{url.host or 'local socket'}, database {url.database}, {way}")
+    found = f"{_name_host(url)}, database {url.parameters.get('dbname', '(default)')}, {way}"
+    return Finding("connection", is_right=True, found=found)
 
 
-def _check_tls(connection: Connection, url: URL) -> Finding:
+def _name_host(url: DatabaseUrl) -> str:
+    return "local socket" if url.is_local_socket else url.host
+
+
+def _check_tls(connection: Connection, url: DatabaseUrl) -> Finding:
     pgconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]  # it is connected
     if not pgconn.ssl_in_use:
-        is_local = not url.host or url.host in LOCAL_HOSTS
+        is_local = url.is_local_socket or url.host in LOCAL_HOSTS
         advice = "" if is_local else ": add sslmode=require to the URL, or verify-full"
         return Finding("encryption", is_local, f"none{advice}")
     version = connection.execute(_READ_TLS).scalar() or "ends before the server, at a proxy"
-    is_bound = url.query.get("channel_binding") == "require"
+    is_bound = url.parameters.get("channel_binding") == "require"
     binding = "channel binding used" if is_bound else "channel binding not required"
     # libpq does not say whether it was used; where it is required and was not, nobody would be here.
-    advice = "" if is_bound or "sslrootcert" in url.query else "add channel_binding=require, as Neon's own URLs do"
+    advice = "" if is_bound or "sslrootcert" in url.parameters else "add channel_binding=require, as Neon's own URLs do"
     return Finding("encryption", is_right=True, found=f"TLS ({version}), {binding}", advice=advice)
 
 

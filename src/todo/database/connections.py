@@ -15,12 +15,10 @@ from psycopg.pq import ConnStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGconn
 from psycopg.rows import AsyncRowFactory, TupleRow
 from psycopg.rows import Row as AnyRow
-from sqlalchemy import event
-from sqlalchemy.engine import URL
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
 
 from todo import __version__
-from todo.database.compiled import DIALECT, Statement
+from todo.database.compiled import Statement
+from todo.database.urls import DatabaseUrl
 
 CONNECT_TIMEOUT_SECONDS = 10  # Neon: a compute that sleeps needs a few seconds at worst
 # What was sent and is not even received within this time was sent to nobody. In milliseconds, as libpq wants it.
@@ -32,18 +30,18 @@ PREPARE_THRESHOLD = 5  # psycopg's own: a statement is prepared when it has run 
 # A database that lives ends a statement at once when it is told to.
 CANCEL_SECONDS = 1
 
-OPTIONS: Mapping[str, object] = {
+# Of every connection, whatever the URL says.
+PARAMETERS: Mapping[str, str] = {
     "application_name": f"todo-backend/{__version__}",
-    "autocommit": True,
     # Asked for in the startup message, where it passes every pooler and wins over role, URL and environment.
     "client_encoding": "utf8",
-    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
     "gssencmode": "disable",  # asking for it costs a round trip
-    "keepalives": 1,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": SEND_TIMEOUT_MS,
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": str(SEND_TIMEOUT_MS),
 }
 
 
@@ -93,11 +91,14 @@ class Connections:
     ended in the background, within CANCEL_SECONDS, and until then there is one more.
     """
 
-    def __init__(self, url: URL, *, prepared_statements: bool) -> None:
-        arguments, options = DIALECT.create_connect_args(url)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-        threshold = PREPARE_THRESHOLD if prepared_statements else None
-        options = {**options, **OPTIONS, "cursor_factory": _BinaryCursor, "prepare_threshold": threshold}
-        self._connect = partial(Connection.connect, *arguments, **options)
+    def __init__(self, url: DatabaseUrl, *, prepared_statements: bool) -> None:
+        self._connect = partial(
+            Connection.connect,
+            url.with_parameters(**PARAMETERS).conninfo,
+            autocommit=True,
+            cursor_factory=_BinaryCursor,
+            prepare_threshold=PREPARE_THRESHOLD if prepared_statements else None,
+        )
         self._idle: list[Connection] = []
         self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
@@ -112,7 +113,7 @@ class Connections:
             self._end_idle()  # they were idle for longer, and each would be waited for in turn
         connection = await self._connect()
         try:
-            _refuse_other_encoding(connection)
+            refuse_other_encoding(connection)
         except OperationalError:
             await connection.close()
             raise
@@ -172,23 +173,12 @@ async def _lives(connection: Connection) -> bool:
     return True
 
 
-def _refuse_other_encoding(connection: AsyncConnection[Any] | SyncConnection[Any]) -> None:
+def refuse_other_encoding(connection: AsyncConnection[Any] | SyncConnection[Any]) -> None:
     """Raise OperationalError where the database does not keep its text in UTF-8; it has told, so nothing is asked."""
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in (None, "UTF8"):
         words = f"the database's encoding is {encoding} and must be UTF8"
         raise OperationalError(f"{words}: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
-
-
-def refuse_other_encodings(pool: Pool) -> None:
-    """Make a new connection of SQLAlchemy's fail where the database does not keep its text in UTF-8."""
-
-    # Before SQLAlchemy's own questions, whose answers from a database in SQL_ASCII are bytes that it cannot read.
-    @event.listens_for(pool, "connect", insert=True)
-    def refuse_other_encoding(_: object, entry: ConnectionPoolEntry) -> None:
-        connection: SyncConnection[Any] | None = entry.driver_connection
-        if connection:
-            _refuse_other_encoding(connection)
 
 
 def has_ended(connection: PGconn) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import psycopg
-from sqlalchemy.engine import URL
 
 from todo.database.compiled import Statement
 from todo.database.connections import Connection, Connections
@@ -27,6 +26,7 @@ from todo.database.schema import (
     judge_refusal,
     judge_schema,
 )
+from todo.database.urls import DatabaseUrl
 from todo.errors import (
     DatabaseMisconfigured,
     DeadlineExceeded,
@@ -70,7 +70,7 @@ class Database:
 
     def __init__(
         self,
-        url: URL,
+        url: DatabaseUrl,
         *,
         pool_size: int,
         pool_timeout_seconds: float,

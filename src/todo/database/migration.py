@@ -2,16 +2,20 @@
 
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, NullPool, create_engine, text
-from sqlalchemy.engine import URL
+from psycopg import Connection as DriverConnection
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
+from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.pool import ConnectionPoolEntry
 
-from todo.database.connections import refuse_other_encodings
+from todo.database.connections import refuse_other_encoding
 from todo.database.revisions import REVISIONS, VERSION_TABLE
 from todo.database.schema import READ_SCHEMA, Schema, SchemaState, judge_refusal, judge_schema
+from todo.database.urls import DatabaseUrl
 from todo.errors import BrokenEnvironment
 
 CONNECT_TIMEOUT_SECONDS = 15  # a Neon database that sleeps wakes up in much less
@@ -96,23 +100,35 @@ def _is_ours(connection: Connection, table: str) -> bool:
     return bool(connection.execute(_IS_OURS, {"name": table}).scalar_one())
 
 
-def migrate(url: URL) -> SchemaState:
+def make_engine(url: DatabaseUrl, isolation_level: IsolationLevel) -> Engine:
+    """Make an engine for a few statements, whose connections fail where the database is not in UTF-8."""
+    engine = create_engine(
+        "postgresql+psycopg://",
+        poolclass=NullPool,
+        isolation_level=isolation_level,
+        client_encoding="utf8",
+        connect_args={**url.parameters, "connect_timeout": CONNECT_TIMEOUT_SECONDS},
+    )
+
+    # Before SQLAlchemy's own questions, whose answers from a database in SQL_ASCII are bytes that it cannot read.
+    @event.listens_for(engine.pool, "connect", insert=True)
+    def check_encoding(_: object, entry: ConnectionPoolEntry) -> None:
+        connection: DriverConnection[Any] | None = entry.driver_connection
+        if connection:
+            refuse_other_encoding(connection)
+
+    return engine
+
+
+def migrate(url: DatabaseUrl) -> SchemaState:
     """Bring the database at `url`, a direct one, to this code's revision, and return how it stood before.
 
     Several at once end well; a schema newer than this code is left alone. Raises BrokenEnvironment when the
     database refuses, cannot be reached, or has something in the way.
     """
-    engine = create_engine(
-        url,
-        poolclass=NullPool,
-        # Whatever the role's default is: one that has waited for another migration has to see what that has done.
-        isolation_level="READ COMMITTED",
-        client_encoding="utf8",
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
-    )
-    refuse_other_encodings(engine.pool)
     try:
-        with engine.begin() as connection:
+        # Whatever the role's default is: a migration that has waited for another must see what that one has done.
+        with make_engine(url, "READ COMMITTED").begin() as connection:
             connection.execute(_WAIT_FOR_OTHER_MIGRATION)
             connection.execute(_LOCK, {"lock": MIGRATION_LOCK})
             connection.execute(_WAIT_FOR_TABLE)

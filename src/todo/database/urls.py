@@ -1,19 +1,28 @@
-"""Database URLs: what Neon prints, turned into what SQLAlchemy takes. Nothing here connects."""
+"""Database URLs, read as psql reads them, by libpq; what cannot be right is refused. Nothing here connects."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Self
 from urllib.parse import unquote
 
-from psycopg.conninfo import make_conninfo
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo, PGconn
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from todo.errors import BadSetting
 
-_SCHEMES = {"postgres", "postgresql", "postgresql+psycopg"}
+_URL = re.compile(r"([\w+]+://(?:[^@/]*@)?[^?]*)\??(.*)", re.DOTALL)  # and its options
+_SCHEMES = ("postgres://", "postgresql://", "postgresql+psycopg://")  # the last is SQLAlchemy's
+# A password with `/` or `@` as it is: libpq would take parts of it for a port, a database or a host, and look that up.
+_BARE_PASSWORD = re.compile(r"[^:]*://(?:[^/@]*:[^/@]*/[^?]*@|[^/@]*@[^/?]*@)")
+_NO_URL = (
+    "is not a URL such as postgresql://user:password@host/database; inside a user name, password or value, "
+    "write % as %25, / as %2F, = as %3D and @ as %40"
+)
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _NUMBERS = (
     "connect_timeout",
@@ -24,12 +33,57 @@ _NUMBERS = (
     "tcp_user_timeout",
 )
 _FILES = ("sslrootcert", "sslcert", "sslcrl", "passfile")
-_PORTS = "the port must be a number from 1 to 65535, and where there are several hosts, one for each"
+_MAX_PORT = 65535
+_SOCKETS = ("/", "@")  # how a host begins that is the folder of a socket, or an abstract one
 _NO_SOCKET = "/dev/null"  # where a folder of sockets would have to be
 _POOLER = "-pooler"
 
 
-def read_database_url(url: str, *, variable: str = "DATABASE_URL") -> URL:
+@dataclass(frozen=True)
+class DatabaseUrl:
+    """What a database URL says, by the names of libpq's parameters; its `repr` shows no value."""
+
+    parameters: Mapping[str, str] = field(repr=False)
+
+    @property
+    def conninfo(self) -> str:
+        """The parameters as psycopg and libpq take them."""
+        return make_conninfo("", **self.parameters)
+
+    @property
+    def host(self) -> str:
+        """The host, several with commas between them, the folder of a socket, or "" for the default."""
+        return self.parameters.get("host", "")
+
+    @property
+    def is_local_socket(self) -> bool:
+        """Whether it leads to a socket of this machine, at a place of its own or at libpq's."""
+        return not self.host or self.host.startswith(_SOCKETS)
+
+    @property
+    def is_at_neon(self) -> bool:
+        """Whether Neon serves the database."""
+        return self.host.endswith(".neon.tech")
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether it leads through Neon's pooler."""
+        return self.is_at_neon and self.host.partition(".")[0].endswith(_POOLER)
+
+    @property
+    def direct(self) -> Self:
+        """The URL that reaches Neon's database without its pooler; any other URL itself."""
+        if not self.is_pooled:
+            return self
+        endpoint, dot, domain = self.host.partition(".")
+        return self.with_parameters(host=endpoint.removesuffix(_POOLER) + dot + domain)
+
+    def with_parameters(self, **parameters: str) -> Self:
+        """Return a copy with other values for some parameters."""
+        return replace(self, parameters={**self.parameters, **parameters})
+
+
+def read_database_url(url: str, *, variable: str = "DATABASE_URL") -> DatabaseUrl:
     """Read a PostgreSQL URL; raise BadSetting, naming `variable` and no value of the URL, which holds a password.
 
     What can be known to be wrong without connecting is refused, as each request would be that tried to connect.
@@ -38,38 +92,62 @@ def read_database_url(url: str, *, variable: str = "DATABASE_URL") -> URL:
     and go on without it where somebody on the way takes it out.
     """
     try:
-        url.encode()
-        parsed = make_url(url.strip())
-    except (ArgumentError, ValueError):
-        raise BadSetting(f"{variable}: is not a URL such as postgresql://user:password@host/database") from None
+        read = DatabaseUrl(_parse(url.strip()))
+        _check(read)
+    except _Refused as refused:
+        raise BadSetting(f"{variable}: {refused}") from None
+    if read.is_at_neon and "sslmode" not in read.parameters:
+        return read.with_parameters(sslmode="require")
+    return read
+
+
+class _Refused(Exception):
+    """A URL cannot be right; the message says why, without a value of it."""
+
+
+def _parse(url: str) -> dict[str, str]:
+    """Return the parameters that a URL gives a value to."""
     if "\0" in unquote(url):
-        raise BadSetting(f"{variable}: must not contain a NUL character")
-    if parsed.drivername not in _SCHEMES:
-        raise BadSetting(f"{variable}: must start with postgresql:// (PostgreSQL is the only database)")
-    _check_options(parsed, variable)
-    if _is_at_neon(parsed) and "sslmode" not in parsed.query:
-        parsed = parsed.update_query_dict({"sslmode": "require"})
-    return parsed.set(drivername="postgresql+psycopg")
+        raise _Refused("must not contain a NUL character")
+    found = _URL.match(url)
+    if found and not url.startswith(_SCHEMES):
+        raise _Refused("must start with postgresql:// (PostgreSQL is the only database)")
+    if not found or _BARE_PASSWORD.match(url):
+        raise _Refused(_NO_URL)
+    address, options = found.groups(default="")
+    _check_names(unquote(option.partition("=")[0]) for option in options.split("&"))
+    # Spaces as psql read them before version 18, and as Python writes them in a query.
+    readable = f"{address}?{options.replace('+', '%20')}".replace(" ", "%20")
+    try:
+        parameters = conninfo_to_dict(readable.replace("postgresql+psycopg://", "postgresql://", 1))
+    except (ProgrammingError, ValueError):  # the latter where it is not in UTF-8
+        raise _Refused(_NO_URL) from None
+    return {name: str(value) for name, value in parameters.items() if value != ""}
 
 
-def _check_options(url: URL, variable: str) -> None:
-    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    for name, value in url.query.items():
-        if not isinstance(value, str):
-            raise BadSetting(f"{variable}: has the option {name} more than once")
+def _check_names(names: Iterable[str]) -> None:
+    counts = Counter(names)
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"", "ssl"}  # ssl=true: sslmode=require
+    for name, count in counts.items():
         if name not in known:
-            raise BadSetting(f"{variable}: has an option {name}, which libpq does not know; leave it out")
+            raise _Refused(f"has an option {name!a}, which libpq does not know; leave it out")
+        if name and count > 1:
+            raise _Refused(f"has the option {name!a} more than once")
+
+
+def _check(url: DatabaseUrl) -> None:
+    for name, value in url.parameters.items():
         if name in _NUMBERS and not re.fullmatch(r"-?\d{1,9}", value):
-            raise BadSetting(f"{variable}: {name} must be a whole number")
-        if name in _FILES and value not in ("", "system") and not _is_file(value):
-            raise BadSetting(f"{variable}: {name} names a file that is not there, or out of reach")
-    _check_hosts(url, variable)
-    if url.query.get("sslmode", "require") not in _SSL_MODES:
-        raise BadSetting(f"{variable}: sslmode must be one of {', '.join(_SSL_MODES)}")
-    if "replication" in url.query:
-        raise BadSetting(f"{variable}: a replication connection takes no statements; leave replication out")
+            raise _Refused(f"{name} must be a whole number")
+        if name in _FILES and value != "system" and not _is_file(value):
+            raise _Refused(f"{name} names a file that does not exist or cannot be reached")
+    _check_hosts(url)
+    if url.parameters.get("sslmode", "require") not in _SSL_MODES:
+        raise _Refused(f"sslmode must be one of {', '.join(_SSL_MODES)}")
+    if "replication" in url.parameters:
+        raise _Refused("a replication connection takes no statements; leave replication out")
     if refusal := _ask_libpq(url):
-        raise BadSetting(f"{variable}: {refusal}")
+        raise _Refused(refusal)
 
 
 def _is_file(path: str) -> bool:
@@ -79,64 +157,61 @@ def _is_file(path: str) -> bool:
         return False
 
 
-def _check_hosts(url: URL, variable: str) -> None:
-    """Refuse what is no host, which the driver would find out each time that it connects."""
-    names = (url.host or "", *str(url.query.get("host", "")).split(","))
-    addresses = filter(None, str(url.query.get("hostaddr", "")).split(","))
+def _check_hosts(url: DatabaseUrl) -> None:
+    """Refuse what is no host or port, which the driver would find out each time that it connects."""
+    if not all(map(_is_host, url.host.split(","))):
+        raise _Refused("the host is not a host name")
+    if not all(map(_is_address, filter(None, url.parameters.get("hostaddr", "").split(",")))):
+        raise _Refused("hostaddr must be an IP address")
+    ports = url.parameters.get("port", "").split(",")
+    if len(ports) not in (1, _count_hosts(url)) or not all(map(_is_port, filter(None, ports))):
+        raise _Refused(
+            f"the port must be a number from 1 to {_MAX_PORT}, and where there are several hosts, one for each"
+        )
+
+
+def _count_hosts(url: DatabaseUrl) -> int:
+    return len((url.parameters.get("hostaddr") or url.host).split(","))
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith(_SOCKETS):
+        return True
     try:
-        for name in names:
-            if not name.startswith(("/", "@")):
-                name.encode("idna")
+        host.encode("idna")
     except UnicodeError:
-        raise BadSetting(f"{variable}: the host is no host name") from None
+        return False
+    return ":" not in host or _is_address(host)
+
+
+def _is_address(address: str) -> bool:
     try:
-        for address in addresses:
-            ip_address(address)
+        ip_address(address)
     except ValueError:
-        raise BadSetting(f"{variable}: hostaddr must be an IP address") from None
+        return False
+    return True
 
 
-def _ask_libpq(url: URL) -> str | None:
+def _is_port(port: str) -> bool:
+    return bool(re.fullmatch(r"[0-9]{1,5}", port)) and 1 <= int(port) <= _MAX_PORT
+
+
+def _ask_libpq(url: DatabaseUrl) -> str | None:
     """Return what libpq refuses before it connects: it alone knows what each option may be, and together with which.
 
     It is asked to connect to a socket where there can be none, so that nothing is sent and no name is looked up.
     """
-    try:
-        _, options = PGDialect_psycopg().create_connect_args(url)  # type: ignore[no-untyped-call]  # SQLAlchemy's
-    except (ArgumentError, ValueError):
-        return _PORTS
-    hosts = str(options.get("host", "")).count(",") + 1
-    ports = str(options.get("port", "")).count(",") + 1
-    if url.port == 0 or ports not in (1, hosts):
-        return _PORTS
-    instead = {
-        "host": ",".join([_NO_SOCKET] * hosts),
-        "hostaddr": "",
-        "gssencmode": "disable",  # as it is for every connection
-        "password": "none",
-        "passfile": _NO_SOCKET,
-    }
-    attempt = PGconn.connect_start(make_conninfo("", **{**options, **instead}).encode())
+    nowhere = url.with_parameters(
+        host=",".join([_NO_SOCKET] * _count_hosts(url)),
+        hostaddr="",
+        gssencmode="disable",  # as it is for every connection
+        password="none",  # noqa: S106 - there is nobody to take it
+        passfile=_NO_SOCKET,
+    )
+    attempt = PGconn.connect_start(nowhere.conninfo.encode())
     lines = attempt.get_error_message().splitlines()
     attempt.finish()
     refusals = (line for line in lines if _NO_SOCKET not in line and not line.startswith("\t"))
     # No value is repeated: what a password that is not quoted has come apart into may be one.
-    values = {str(value) for value in options.values()}
+    values = set(url.parameters.values())
     return next((re.sub(r':? "([^"]*)"', lambda at: "" if at[1] in values else at[0], line) for line in refusals), None)
-
-
-def is_pooled(url: URL) -> bool:
-    """Tell whether a URL leads through Neon's pooler."""
-    return _is_at_neon(url) and (url.host or "").partition(".")[0].endswith(_POOLER)
-
-
-def derive_direct_url(url: URL) -> URL:
-    """Return the URL that reaches Neon's database without its pooler; any other URL is returned as it is."""
-    if not is_pooled(url):
-        return url
-    endpoint, dot, domain = (url.host or "").partition(".")
-    return url.set(host=endpoint.removesuffix(_POOLER) + dot + domain)
-
-
-def _is_at_neon(url: URL) -> bool:
-    return (url.host or "").endswith(".neon.tech")
