@@ -1,8 +1,8 @@
-"""What a failure means, in the words in which it has been seen."""
+"""What a failure means, by messages that have been seen."""
 
 import pytest
 
-from todo.database.failures import Phase, Retry, judge
+from todo.database.failures import Phase, Retry, classify
 from todo.errors import (
     DatabaseMisconfigured,
     DatabaseUnavailable,
@@ -17,7 +17,7 @@ PROXY = "connection failed: connection to server at "
 
 
 @pytest.mark.parametrize(
-    ("words", "retry", "error"),
+    ("message", "retry", "error"),
     [
         ('"127.0.0.1", port 1 failed: Connection refused', Retry.BRIEFLY, DatabaseUnavailable),
         ('on socket "/x/.s.PGSQL.5432" failed: No such file or directory', Retry.BRIEFLY, DatabaseUnavailable),
@@ -70,13 +70,13 @@ PROXY = "connection failed: connection to server at "
         ('authentication method requirement "password" failed', Retry.NEVER, DatabaseMisconfigured),
     ],
 )
-def test_what_fails_while_connecting_was_never_sent(words: str, retry: Retry, error: type[TodoError]) -> None:
+def test_what_fails_while_connecting_was_never_sent(message: str, retry: Retry, error: type[TodoError]) -> None:
     """It is tried again unless it is final, or the database is full."""
-    assert judge(Phase.CONNECTING, None, PROXY + words, is_lost=False) == (retry, error)
+    assert classify(Phase.CONNECTING, None, PROXY + message, connection_lost=False) == (retry, error)
 
 
 @pytest.mark.parametrize(
-    "words",
+    "message",
     [
         'invalid port number: "99999"',
         'definition of service "x" not found',
@@ -87,16 +87,16 @@ def test_what_fails_while_connecting_was_never_sent(words: str, retry: Retry, er
         'weak sslmode "require" may not be used with sslrootcert=system (use "verify-full")',
     ],
 )
-def test_what_libpq_refuses_by_itself_is_final(words: str) -> None:
+def test_what_libpq_refuses_by_itself_is_final(message: str) -> None:
     """Trying to connect again is no help."""
-    failure = judge(Phase.CONNECTING, None, f"connection is bad: {words}", is_lost=False)
+    failure = classify(Phase.CONNECTING, None, f"connection is bad: {message}", connection_lost=False)
 
     assert failure == (Retry.NEVER, DatabaseMisconfigured)
 
 
 @pytest.mark.parametrize("phase", RUNNING)
 @pytest.mark.parametrize(
-    ("sqlstate", "words", "retry", "error"),
+    ("sqlstate", "message", "retry", "error"),
     [
         ("40001", "could not serialize access", Retry.QUICKLY, DatabaseUnavailable),
         ("40P01", "deadlock detected", Retry.QUICKLY, DatabaseUnavailable),
@@ -119,27 +119,27 @@ def test_what_libpq_refuses_by_itself_is_final(words: str) -> None:
     ],
 )
 def test_what_the_database_refuses_has_not_happened(
-    phase: Phase, sqlstate: str | None, words: str, retry: Retry, error: type[TodoError] | None
+    phase: Phase, sqlstate: str | None, message: str, retry: Retry, error: type[TodoError] | None
 ) -> None:
     """So it may be tried again, where that can help."""
-    assert judge(phase, sqlstate, words, is_lost=False) == (retry, error)
+    assert classify(phase, sqlstate, message, connection_lost=False) == (retry, error)
 
 
 @pytest.mark.parametrize("phase", RUNNING)
 @pytest.mark.parametrize(
-    ("words", "retry"),
+    ("message", "retry"),
     [
         ("query_wait_timeout", Retry.NEVER),
         ("server login has been failing, cached error: connect failed", Retry.BRIEFLY),
     ],
 )
-def test_what_a_pooler_could_not_pass_on_has_not_happened(phase: Phase, words: str, retry: Retry) -> None:
+def test_what_a_pooler_could_not_pass_on_has_not_happened(phase: Phase, message: str, retry: Retry) -> None:
     """It closes the connection, which makes no difference."""
-    assert judge(phase, "08P01", words, is_lost=True) == (retry, DatabaseUnavailable)
+    assert classify(phase, "08P01", message, connection_lost=True) == (retry, DatabaseUnavailable)
 
 
 @pytest.mark.parametrize(
-    ("sqlstate", "words"),
+    ("sqlstate", "message"),
     [
         ("57P01", "terminating connection due to administrator command"),
         ("57P02", "terminating connection because of crash of another server process"),
@@ -150,14 +150,14 @@ def test_what_a_pooler_could_not_pass_on_has_not_happened(phase: Phase, words: s
         ("XX000", "whatever a proxy says"),
     ],
 )
-def test_what_was_on_a_lost_connection_may_have_happened(sqlstate: str | None, words: str) -> None:
+def test_what_was_on_a_lost_connection_may_have_happened(sqlstate: str | None, message: str) -> None:
     """A read may run again; a write must not."""
-    assert judge(Phase.READING, sqlstate, words, is_lost=True) == (Retry.ONCE, DatabaseUnavailable)
-    assert judge(Phase.WRITING, sqlstate, words, is_lost=True) == (Retry.NEVER, OutcomeUnknown)
+    assert classify(Phase.READING, sqlstate, message, connection_lost=True) == (Retry.ONCE, DatabaseUnavailable)
+    assert classify(Phase.WRITING, sqlstate, message, connection_lost=True) == (Retry.NEVER, OutcomeUnknown)
 
 
 @pytest.mark.parametrize("sqlstate", ["08000", "08006", "57P01", "57P03", "58000", "58030", "25P03"])
 def test_state_of_a_lost_connection_is_enough(sqlstate: str) -> None:
     """Whether the connection is known to be gone already, or not yet."""
-    assert judge(Phase.READING, sqlstate, "", is_lost=False) == (Retry.ONCE, DatabaseUnavailable)
-    assert judge(Phase.WRITING, sqlstate, "", is_lost=False) == (Retry.NEVER, OutcomeUnknown)
+    assert classify(Phase.READING, sqlstate, "", connection_lost=False) == (Retry.ONCE, DatabaseUnavailable)
+    assert classify(Phase.WRITING, sqlstate, "", connection_lost=False) == (Retry.NEVER, OutcomeUnknown)

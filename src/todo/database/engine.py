@@ -15,7 +15,7 @@ import psycopg
 
 from todo.database.compiled import Statement
 from todo.database.connections import Connection, Connections
-from todo.database.failures import Failure, Phase, Retry, judge
+from todo.database.failures import Failure, Phase, Retry, classify
 from todo.database.health import Health
 from todo.database.places import Places
 from todo.database.schema import (
@@ -23,8 +23,8 @@ from todo.database.schema import (
     READ_SCHEMA,
     Schema,
     SchemaState,
-    judge_refusal,
-    judge_schema,
+    classify_refusal,
+    compare_schema,
 )
 from todo.database.urls import DatabaseUrl
 from todo.errors import (
@@ -140,14 +140,14 @@ class Database:
             with self._places.note_connection():
                 reached = Phase.READING
                 if statement is PING or not self._health.is_servable:
-                    await self._look_at_schema(connection)
+                    await self._check_schema(connection)
                 reached = phase
                 return [] if statement is PING else await self._execute(connection, statement, parameters)
         except (psycopg.Error, OSError) as error:
-            is_lost = connection is not None and connection.is_lost
+            connection_lost = connection is not None and connection.is_lost
             if connection is not None and isinstance(error, psycopg.Error) and error.sqlstate in SPOILT:
                 connection.is_spoilt = True
-            raise _describe(error, reached, is_lost=is_lost) from None
+            raise _describe(error, reached, connection_lost=connection_lost) from None
         finally:
             if connection is not None:
                 self._connections.give_back(connection)
@@ -157,19 +157,19 @@ class Database:
         try:
             return await connection.run(statement, parameters)
         except psycopg.ProgrammingError as error:
-            if judge_refusal(error):
-                schema = await self._look_at_schema(connection)
+            if classify_refusal(error):
+                schema = await self._check_schema(connection)
                 if schema.state is SchemaState.DENIED:
                     raise DatabaseMisconfigured from None
             raise
 
-    async def _look_at_schema(self, connection: Connection) -> Schema:
+    async def _check_schema(self, connection: Connection) -> Schema:
         """Return how the schema stands; raise what is to be answered where no statement at all can be served."""
         try:
             [found] = await connection.run(PING, {})
-            schema = judge_schema(*found)
+            schema = compare_schema(*found)
         except psycopg.ProgrammingError as error:
-            refusal = judge_refusal(error)
+            refusal = classify_refusal(error)
             if refusal is None:
                 raise
             [(home,)] = await connection.run(_FIND_HIDDEN_HOME, {})
@@ -191,10 +191,10 @@ class Database:
         return error()
 
 
-def _describe(error: psycopg.Error | OSError, phase: Phase, *, is_lost: bool) -> _Failed:
-    """Judge an error, and say what it was in one line that holds nothing of a row."""
+def _describe(error: psycopg.Error | OSError, phase: Phase, *, connection_lost: bool) -> _Failed:
+    """Classify an error, and describe it in one line that holds nothing of a row."""
     sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
-    failure = judge(phase, sqlstate, str(error), is_lost=is_lost)
+    failure = classify(phase, sqlstate, str(error), connection_lost=connection_lost)
     if failure.error is None:
         constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
         return _Failed(failure, f"{type(error).__name__}, SQLSTATE {sqlstate}, constraint {constraint}")

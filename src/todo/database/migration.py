@@ -14,7 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from todo.database.connections import refuse_other_encoding
 from todo.database.revisions import REVISIONS, VERSION_TABLE
-from todo.database.schema import READ_SCHEMA, Schema, SchemaState, judge_refusal, judge_schema
+from todo.database.schema import READ_SCHEMA, Schema, SchemaState, classify_refusal, compare_schema
 from todo.database.urls import DatabaseUrl
 from todo.errors import BrokenEnvironment
 
@@ -63,9 +63,9 @@ def read_schema(connection: Connection) -> Schema:
     if _has(connection, VERSION_TABLE):
         try:
             revisions, columns, _ = connection.execute(READ_SCHEMA).one()
-            schema = judge_schema(revisions, columns, missing_privileges=[])
+            schema = compare_schema(revisions, columns, missing_privileges=[])
         except ProgrammingError as error:
-            refusal = judge_refusal(error.orig)
+            refusal = classify_refusal(error.orig)
             if refusal is None:
                 raise
             schema = refusal

@@ -48,15 +48,15 @@ class Schema(NamedTuple):
 
 
 def compare_revision(revision: str | None) -> SchemaState:
-    """Say how a database at `revision` stands to this code; None is a database that was never migrated."""
+    """Compare a database's revision with this code's; None is a database that was never migrated."""
     if revision == REVISIONS[0]:
         return SchemaState.CURRENT
     # A revision that this code has never heard of was made after it.
     return SchemaState.OUTDATED if revision is None or revision in REVISIONS else SchemaState.NEWER
 
 
-def judge_schema(revisions: Sequence[str], columns: Sequence[str], missing_privileges: Sequence[str]) -> Schema:
-    """Say how a schema stands to this code, from what READ_SCHEMA returns."""
+def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_privileges: Sequence[str]) -> Schema:
+    """Compare a schema, as READ_SCHEMA returns it, with what this code needs."""
     if len(revisions) > 1:
         found = f"`{VERSION_TABLE}` has {len(revisions)} rows: delete all but the right one"
         return Schema(SchemaState.UNUSABLE, found)
@@ -74,8 +74,8 @@ def judge_schema(revisions: Sequence[str], columns: Sequence[str], missing_privi
     return Schema(state, found, revision)
 
 
-def judge_refusal(error: BaseException | None) -> Schema | None:
-    """Say how a schema stands where the database refuses READ_SCHEMA; None: it refuses for another reason."""
+def classify_refusal(error: BaseException | None) -> Schema | None:
+    """Return what is wrong with a schema when READ_SCHEMA fails; None when the error is not about the schema."""
     if isinstance(error, UndefinedTable):
         return Schema(SchemaState.OUTDATED, "never migrated, or out of this role's sight")
     if isinstance(error, UndefinedColumn):
