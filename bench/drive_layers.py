@@ -46,9 +46,7 @@ async def measure(settings: Settings, database_url: str, user_id: str, reads: in
     async with (
         await psycopg.AsyncConnection.connect(url.conninfo, autocommit=True, cursor_factory=AsyncRawCursor) as driver,
         AsyncConnectionPool(url.conninfo, min_size=1, open=False) as pool,
-        AsyncConnectionPool(
-            url.conninfo, min_size=1, open=False, check=AsyncConnectionPool.check_connection
-        ) as checked,
+        AsyncConnectionPool(url.conninfo, min_size=1, open=False, check=AsyncConnectionPool.check_connection) as pinged,
         app.router.lifespan_context(app) as lifespan_state,
     ):
         state = dict(lifespan_state or {})
@@ -65,7 +63,7 @@ async def measure(settings: Settings, database_url: str, user_id: str, reads: in
             "a place (Places)": lambda _: _take_place(places, owner),
             "a connection (Connections)": lambda _: _borrow(connections),
             "psycopg_pool": lambda _: _borrow_from_pool(pool),
-            "psycopg_pool, checked": lambda _: _borrow_from_pool(checked),
+            "psycopg_pool, checked": lambda _: _borrow_from_pool(pinged),
         }
         logged = {"log": layers["middleware"]}
         cpu_us: dict[str, list[float]] = {name: [] for name in (*layers, *logged, *pools)}

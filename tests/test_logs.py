@@ -195,7 +195,7 @@ async def test_unreachable_database_is_said_once_with_the_reason(capfd: pytest.C
         for _ in range(3):
             assert (await client.get("/api/alice/tasks")).status_code == 503
 
-    lines = [line for line in read_log(capfd).splitlines() if "does not answer as it should" in line]
+    lines = [line for line in read_log(capfd).splitlines() if "unavailable: " in line]
     assert len(lines) == 1
     assert "refused" in lines[0]
 
@@ -210,8 +210,8 @@ async def test_return_of_the_database_is_said_once(database_url: str, caplog: py
                 await database.ping()
 
     assert [record.message for record in caplog.records] == [
-        "The database does not answer as it should: no answer within 0.3 s",
-        "The database answers again",
+        "Database unavailable: no answer within 0.3 s",
+        "Database available again",
     ]
 
 

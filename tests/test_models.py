@@ -233,7 +233,7 @@ def test_change_knows_what_it_was_given() -> None:
 
 @pytest.mark.parametrize("completed", [True, False])
 def test_completion_takes_one_boolean_or_none(*, completed: bool) -> None:
-    """It says what to set, or leaves it to be flipped."""
+    """It says what to set, or leaves it to be toggled."""
     assert TaskCompletion.model_validate({"completed": completed}).completed is completed
     assert TaskCompletion.model_validate({}).model_fields_set == set()
 

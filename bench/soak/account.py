@@ -44,8 +44,8 @@ class Finding(NamedTuple):
 class Record:
     """One task of one user: every state that it may be in, None for being absent.
 
-    More than one is possible after a change whose outcome is unknown. Nothing but flips may follow such a change,
-    because it may still happen later, and flips can be counted in any order.
+    More than one is possible after a change whose outcome is unknown. Nothing but toggles may follow such a change,
+    because it may still happen later, and toggles can be counted in any order.
     """
 
     user: str
@@ -90,14 +90,14 @@ def read_state(task: Mapping[str, Any]) -> State:
     return State(task["title"], task["description"], task["completed"], task["version"])
 
 
-def flip(state: State) -> State:
+def toggle(state: State) -> State:
     """Toggle."""
     return state._replace(completed=not state.completed, version=state.version + 1)
 
 
 def complete(state: State, *, completed: bool) -> State:
     """Set `completed`."""
-    return state if state.completed == completed else flip(state)
+    return state if state.completed == completed else toggle(state)
 
 
 def edit(state: State, title: str, description: str) -> State:

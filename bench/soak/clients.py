@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx2
-from bench.soak.account import Account, Change, Fate, Outcome, Record, State, complete, delete, edit, flip, read_state
+from bench.soak.account import Account, Change, Fate, Outcome, Record, State, complete, delete, edit, read_state, toggle
 
 USERS = 40
 BULK_USERS = 10
@@ -277,14 +277,14 @@ class Clients:
     async def toggle(self, user: User, due: float) -> None:
         """Toggle a task."""
         if record := user.choose(self._random):
-            await self._change(record, due, Request("PATCH", f"{make_url(user, record)}/complete"), flip)
+            await self._change(record, due, Request("PATCH", f"{make_url(user, record)}/complete"), toggle)
         else:
             await self.create(user, due)
 
     async def toggle_together(self, user: User, due: float) -> None:
         """Toggle the task that others of the user's requests toggle at the same time: only the count is known."""
         answer = await self._ask(due, Request("PATCH", f"{make_url(user, user.shared)}/complete"), 200)
-        user.shared.settle(answer.outcome, flip)
+        user.shared.settle(answer.outcome, toggle)
 
     async def set_completed(self, user: User, due: float) -> None:
         """Complete or reopen a task, which may be so already."""

@@ -1,13 +1,16 @@
-"""Every error that this service raises on purpose, as a tree; nothing here knows of HTTP frameworks or databases.
+"""Every error that this service raises on purpose; nothing here knows of HTTP frameworks or databases.
 
-TodoError                      answered to the caller as a problem document
+TodoError                      sent to the client as a problem document
 ├── MalformedRequest           400
 ├── InvalidCursor              400
 ├── InvalidHeader              400
 ├── NoSuchResource             404
 ├── TaskNotFound               404
 ├── MethodNotAllowed           405
+├── BodyTimeout                408
 ├── PreconditionFailed         412
+├── BodyTooLarge               413
+├── UnsupportedMediaType       415
 ├── InvalidInput               422
 ├── IdempotencyKeyReused       422
 ├── InternalError              500
@@ -17,8 +20,9 @@ TodoError                      answered to the caller as a problem document
 ├── SchemaOutdated             503
 ├── Overloaded                 503
 └── DeadlineExceeded           504
-BrokenEnvironment              one line on standard error and an exit status
-└── BadSetting
+BrokenEnvironment              one line on standard error, exit status 1
+└── BadSetting                 exit status 2
+StatementFailed                a bug: logged, and sent as an InternalError
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +31,7 @@ from typing import ClassVar, Literal, TypedDict
 
 
 class BrokenEnvironment(Exception):
-    """What this program runs on is not as it must be; the message is one line that says how to mend it."""
+    """The program cannot run in this environment; the message is one line that says what to do."""
 
     exit_status: ClassVar[int] = 1
 
@@ -39,11 +43,11 @@ class BadSetting(BrokenEnvironment):
 
 
 class StatementFailed(Exception):
-    """The database refused a statement that it should have taken; the message holds nothing of the row."""
+    """The database rejected a statement that it should have accepted; the message holds nothing of the row."""
 
 
 class Fault(TypedDict):
-    """One thing that is wrong with a request: where, and why. It never repeats the input."""
+    """One error in a request: where, and why. It never repeats the input."""
 
     place: Literal["pointer", "parameter", "header"]
     name: str
@@ -51,7 +55,7 @@ class Fault(TypedDict):
 
 
 class TodoError(Exception):
-    """What a caller is told as a problem document (RFC 9457).
+    """An error that a client gets as a problem document (RFC 9457).
 
     `code` and `title` are stable; the message is the problem's `detail`, and `faults` are its `errors`.
     `headers` go with the response.
@@ -73,7 +77,7 @@ class TodoError(Exception):
 
 
 class MalformedRequest(TodoError):
-    """The request breaks the rules of HTTP or JSON, before those of this API are asked."""
+    """The request is not valid HTTP or JSON."""
 
     code = "malformed-request"
     title = "Malformed request"
@@ -82,16 +86,16 @@ class MalformedRequest(TodoError):
 
 
 class InvalidCursor(TodoError):
-    """The cursor was damaged, or given out for another list."""
+    """The cursor is damaged, or from another list."""
 
     code = "invalid-cursor"
     title = "Invalid cursor"
     status = 400
-    detail = "The cursor does not belong to this list; begin again without it."
+    detail = "The cursor is not from this list; start again without it."
 
 
 class InvalidHeader(TodoError):
-    """A header is not written as its definition says; `faults` says which."""
+    """A header is malformed; `faults` names it."""
 
     code = "invalid-header"
     title = "Invalid header"
@@ -105,25 +109,25 @@ class NoSuchResource(TodoError):
     code = "not-found"
     title = "Not found"
     status = 404
-    detail = "There is nothing at this address."
+    detail = "There is no such resource."
 
 
 class TaskNotFound(TodoError):
-    """The owner has no such task: it never was, it is gone, or it is another user's."""
+    """The owner has no such task: it never existed, was deleted, or is another user's."""
 
     code = "task-not-found"
     title = "Task not found"
     status = 404
-    detail = "There is no such task."
+    detail = "The user has no such task."
 
 
 class MethodNotAllowed(TodoError):
-    """The path exists, with other methods."""
+    """The resource exists, but does not support this method."""
 
     code = "method-not-allowed"
     title = "Method not allowed"
     status = 405
-    detail = "This address does not have that method; the Allow header lists those that it has."
+    detail = "This resource does not support the method; the Allow header lists those that it supports."
 
 
 class BodyTimeout(TodoError):
@@ -132,7 +136,7 @@ class BodyTimeout(TodoError):
     code = "body-timeout"
     title = "Body timeout"
     status = 408
-    detail = "The body took too long to arrive."
+    detail = "The body did not arrive in time."
 
 
 class PreconditionFailed(TodoError):
@@ -141,7 +145,7 @@ class PreconditionFailed(TodoError):
     code = "precondition-failed"
     title = "Precondition failed"
     status = 412
-    detail = "The task has changed since; read it again."
+    detail = "The task has changed since you read it; read it again."
 
 
 class BodyTooLarge(TodoError):
@@ -150,7 +154,7 @@ class BodyTooLarge(TodoError):
     code = "body-too-large"
     title = "Body too large"
     status = 413
-    detail = "The body is longer than this service takes."
+    detail = "The body is too large for this service."
 
 
 class UnsupportedMediaType(TodoError):
@@ -163,7 +167,7 @@ class UnsupportedMediaType(TodoError):
 
 
 class InvalidInput(TodoError):
-    """The request was understood and breaks a rule of the contract; `faults` says which."""
+    """The request can be read, but breaks rules of this API; `faults` lists where."""
 
     code = "invalid-input"
     title = "Invalid input"
@@ -172,73 +176,73 @@ class InvalidInput(TodoError):
 
 
 class IdempotencyKeyReused(TodoError):
-    """The user has a task that was created under this key with another body."""
+    """The key was used with a different body, for a task that still exists."""
 
     code = "idempotency-key-reused"
     title = "Idempotency key reused"
     status = 422
-    detail = "This Idempotency-Key belongs to a task that was created with another body; use a new one."
+    detail = "This Idempotency-Key was used with a different body; use a new one."
 
 
 class InternalError(TodoError):
-    """A mistake of ours: the log has it, under the request's id."""
+    """A bug: the log has the traceback, under the request's id."""
 
     code = "internal-error"
     title = "Internal error"
     status = 500
-    detail = "Something went wrong here; the request id finds it in the log."
+    detail = "An unexpected error; the server's log has it under the request id."
 
 
 class DatabaseUnavailable(TodoError):
-    """The database cannot be reached, has no room or takes no writes; nothing has happened."""
+    """The database cannot be reached, is overloaded or accepts no writes; nothing was changed."""
 
     code = "database-unavailable"
     title = "Database unavailable"
     status = 503
-    detail = "The database cannot be reached at the moment; nothing has happened."
+    detail = "The database is unavailable; nothing was changed."
     headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
 
 
 class DatabaseMisconfigured(DatabaseUnavailable):
-    """The database refuses this service for a reason that only an operator can mend."""
+    """The database refuses this service for a reason that only an operator can remove."""
 
     headers = {"Retry-After": "60"}  # noqa: RUF012 - no instance changes it
 
 
 class OutcomeUnknown(TodoError):
-    """The connection was lost after a write had been sent: it may or may not have happened, and is not sent again."""
+    """The connection was lost after a write was sent: it may or may not have happened, and is not retried."""
 
     code = "outcome-unknown"
     title = "Outcome unknown"
     status = 503
-    detail = "The connection to the database was lost, and the change may or may not have happened; read it again."
+    detail = "The connection to the database was lost; the change may or may not have happened, so read again."
     headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
 
 
 class SchemaOutdated(TodoError):
-    """The database's schema is older than this code, or lacks what it needs; once that is mended, it is served."""
+    """The database's schema is older than this code or lacks what it needs; it is served once that is corrected."""
 
     code = "schema-outdated"
     title = "Schema outdated"
     status = 503
-    detail = "The database's schema does not fit this version of the service; nothing has happened."
+    detail = "The database's schema does not fit this version of the service; nothing was changed."
     headers = {"Retry-After": "10"}  # noqa: RUF012 - no instance changes it
 
 
 class Overloaded(TodoError):
-    """Clients are slow to take so much that the answer, which is a large one, is not kept for another."""
+    """A large response has no room while so many others wait for slow clients."""
 
     code = "overloaded"
     title = "Overloaded"
     status = 503
-    detail = "Too much waits for clients to take it; nothing has changed, try again or ask for a shorter page."
+    detail = "Too many large responses wait for slow clients; nothing was changed. Retry, or ask for a smaller page."
     headers = {"Retry-After": "2"}  # noqa: RUF012 - no instance changes it
 
 
 class DeadlineExceeded(TodoError):
-    """The database took longer than a request may; a write may or may not have happened."""
+    """The database took longer than the deadline; a write may or may not have happened."""
 
     code = "deadline-exceeded"
     title = "Deadline exceeded"
     status = 504
-    detail = "The database did not answer in time."
+    detail = "The database did not answer in time; a write may or may not have happened."

@@ -107,7 +107,7 @@ async def test_new_task_that_is_pending_was_never_completed(store: TaskStore) ->
 
 
 async def test_same_key_adds_one_task(store: TaskStore, stranger: TaskStore) -> None:
-    """And gives it as it is now; other words are refused, another user's key is another, and a deletion frees it."""
+    """And returns it as it is now; another body is refused, another user's key is another, and a deletion frees it."""
     first = await store.add(full(), KEY)
     changed = await change(store, first.task, title="Changed")
     await stranger.add(full(), KEY)
@@ -116,10 +116,10 @@ async def test_same_key_adds_one_task(store: TaskStore, stranger: TaskStore) -> 
 
     assert (again.is_replayed, again.task) == (True, changed)
     with pytest.raises(IdempotencyKeyReused):
-        await store.add(TaskCreate(title="Other words"), KEY)
+        await store.add(TaskCreate(title="Another body"), KEY)
     assert not (await store.add(full(), IdempotencyKey("another"))).is_replayed
     await store.remove(first.task.id)
-    assert not (await store.add(TaskCreate(title="Other words"), KEY)).is_replayed
+    assert not (await store.add(TaskCreate(title="Another body"), KEY)).is_replayed
 
 
 @pytest.mark.parametrize("name", MEMBERS)

@@ -27,17 +27,17 @@ class Answer(NamedTuple):
 
 
 class Client(threading.Thread):
-    """One user's client: creates tasks, flips one of them, and reads."""
+    """One user's client: creates tasks, toggles one of them, and reads."""
 
     def __init__(self, service: Service, is_over: threading.Event) -> None:
         super().__init__()
         self.user = f"user-{uuid4()}"
         self.answers: list[Answer] = []
         self.titles: dict[str, Answer] = {}
-        self.flips: list[Answer] = []
+        self.toggles: list[Answer] = []
         self._is_over = is_over
         self._http = httpx2.Client(base_url=service.client.base_url, timeout=30)
-        self.flipped = self._http.post(f"/api/{self.user}/tasks", json={"title": "flipped"}).json()["url"]
+        self.toggled = self._http.post(f"/api/{self.user}/tasks", json={"title": "toggled"}).json()["url"]
 
     def run(self) -> None:
         """Work until it is over."""
@@ -46,7 +46,7 @@ class Client(threading.Thread):
             while not self._is_over.is_set():
                 title = f"Task {len(self.titles)}"
                 self.titles[title] = self._ask("POST", tasks_url, {"title": title})
-                self.flips.append(self._ask("PATCH", f"{self.flipped}/complete", None))
+                self.toggles.append(self._ask("PATCH", f"{self.toggled}/complete", None))
                 self._ask("GET", f"{tasks_url}?limit=5", None)
                 time.sleep(PAUSE_SECONDS)
 
@@ -93,14 +93,14 @@ class Load:
                 found = {
                     title: (count, version) for title, count, version in connection.execute(question, [client.user])
                 }
-            flips = found.pop("flipped")[1] - 1
+            toggles = found.pop("toggled")[1] - 1
             assert set(found) <= set(client.titles)
             for title, answer in client.titles.items():
                 expected = {"": {1}, UNAVAILABLE: {0}}.get(answer.problem, {0, 1})
                 assert found.get(title, (0, 0))[0] in expected, (title, answer)
-            sure = sum(answer.problem == "" for answer in client.flips)
-            perhaps = sum(answer.problem in {UNKNOWN, LATE} for answer in client.flips)
-            assert sure <= flips <= sure + perhaps
+            sure = sum(answer.problem == "" for answer in client.toggles)
+            perhaps = sum(answer.problem in {UNKNOWN, LATE} for answer in client.toggles)
+            assert sure <= toggles <= sure + perhaps
 
 
 @contextmanager

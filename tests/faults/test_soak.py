@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-from bench.soak.account import Account, Fate, Outcome, State, count_fates, delete, flip, read_state
+from bench.soak.account import Account, Fate, Outcome, State, count_fates, delete, read_state, toggle
 from tests.neon import find_pooler
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ async def account(client: httpx2.AsyncClient, owner: str) -> Account:
     """Two users with two tasks each, all acknowledged; the first of each has been completed."""
     account = Account()
     for user in (f"{owner}-a", f"{owner}-b"):
-        for change in (flip, None):
+        for change in (toggle, None):
             record = account.open(user)
             created = await client.post(f"/api/{user}/tasks", json={"title": "A task", "order": record.number})
             record.task_id = created.json()["id"]
@@ -92,10 +92,10 @@ def test_outcome_of_a_change_says_what_is_possible(outcome: Outcome, expected: d
     """Done once, not at all, or either; never twice."""
     record = Account().open("alice")
     states = {1: State("A task", None, completed=False, version=1)}
-    states |= {2: flip(states[1]), 3: flip(flip(states[1]))}
+    states |= {2: toggle(states[1]), 3: toggle(toggle(states[1]))}
     record.settle_creation(Outcome.DONE, states[1])
 
-    record.settle(outcome, flip)
+    record.settle(outcome, toggle)
 
     assert {version: record.judge(state) for version, state in states.items()} == expected
 

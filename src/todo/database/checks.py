@@ -1,4 +1,4 @@
-"""Whether a database is fit to serve: what `todo check` asks it, over connections of its own."""
+"""The checks that `todo check` runs on a database, over connections of its own."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +16,16 @@ from todo.database.urls import DatabaseUrl
 
 OLDEST_SERVER = 15
 CLOCK_TOLERANCE_SECONDS = 5
-ROUND_TRIPS = 5  # of which the median is told
+ROUND_TRIPS = 5  # of which the median is reported
 SPARE_CONNECTIONS = 5  # for migrations, backups and people
 NEON_POOLER_CLIENTS = 10_000
 FAR_MILLISECONDS = 20
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
-# Seconds, since a timestamp can be read only in some of the styles that a session may have.
+# In seconds, since psycopg can read a timestamp only in some of the styles that a session may have.
 _READ_SERVER = text("SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp())::numeric")
 _READ_TLS = text("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
-# `home`: where this service's tables are, whether or not the role looks there; the catalogs are open to every role.
+# The last schema is where this service's tables are, also outside the role's search_path: any role reads the catalogs.
 _READ_ROLE = text(
     "SELECT quote_ident(current_user), rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolreplication,"
     " to_regclass('tasks') IS NOT NULL AND to_regclass('todo_schema_version') IS NOT NULL,"
@@ -36,7 +36,7 @@ _READ_ROLE = text(
     " has_table_privilege(to_regclass('todo_schema_version'), 'SELECT')"
     " FROM pg_roles WHERE rolname = current_user"
 )
-_POWERS = ("a superuser", "not bound by row-level security", "makes roles", "makes databases", "replicates")
+_POWERS = ("superuser", "bypasses row-level security", "creates roles", "creates databases", "replication")
 _READ_TIMEOUTS = text(
     "SELECT name, setting::int FROM pg_settings"
     " WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') ORDER BY name"
@@ -58,9 +58,9 @@ _ONE = text("SELECT 1")
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one subject; where it is not right, `found` says what to do.
+    """The result of one check; if it is not right, `found` includes what to do.
 
-    `advice` is for what works and could be better.
+    `advice` is for what works but could be better.
     """
 
     subject: str
@@ -70,19 +70,19 @@ class Finding:
 
 
 def check_database(url: DatabaseUrl, direct_url: DatabaseUrl, connections: int) -> Iterator[Finding]:
-    """Look at `url`, over which requests will go on so many connections, and at `direct_url`, which migrations take.
+    """Check `url`, over which so many connections will serve, and `direct_url`, over which migrations run.
 
-    What is behind one that does not let us in is not looked at.
+    A URL through which no connection can be opened is not checked further.
     """
     is_reached = True
-    for finding in _check_way(url, partial(_check_serving, url, direct_url)):
+    for finding in _check_url(url, partial(_check_serving, url, direct_url)):
         is_reached = finding.is_right or finding.subject != "connection"
         yield finding
     if is_reached or direct_url != url:
-        yield from _check_way(direct_url, partial(_check_migrating, url, direct_url, connections))
+        yield from _check_url(direct_url, partial(_check_migrating, url, direct_url, connections))
 
 
-def _check_way(url: DatabaseUrl, check: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
+def _check_url(url: DatabaseUrl, check: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         with make_engine(url, "AUTOCOMMIT").connect() as connection:
             yield from check(connection)
@@ -105,7 +105,7 @@ def _check_migrating(
 ) -> Iterator[Finding]:
     if url != direct_url:
         role = connection.execute(_READ_USER).scalar_one()
-        yield Finding("migrations", is_right=True, found=f"as {role}, through {_name_host(direct_url)}")
+        yield Finding("migrations", is_right=True, found=f"as {role}, over {_name_host(direct_url)}")
     yield from _check_server(connection)
     yield _check_ctype(connection)
     yield _check_schema(connection)
@@ -113,10 +113,10 @@ def _check_migrating(
 
 
 def _check_connection(url: DatabaseUrl, direct_url: DatabaseUrl) -> Finding:
-    way = "direct"
+    route = "direct"
     if url.is_pooled:
-        way = f"requests through Neon's pooler, migrations through {direct_url.host}"
-    found = f"{_name_host(url)}, database {url.parameters.get('dbname', '(default)')}, {way}"
+        route = f"requests through Neon's pooler, migrations over {direct_url.host}"
+    found = f"{_name_host(url)}, database {url.parameters.get('dbname', '(default)')}, {route}"
     return Finding("connection", is_right=True, found=found)
 
 
@@ -130,10 +130,10 @@ def _check_tls(connection: Connection, url: DatabaseUrl) -> Finding:
         is_local = url.is_local_socket or url.host in LOCAL_HOSTS
         advice = "" if is_local else ": add sslmode=require to the URL, or verify-full"
         return Finding("encryption", is_local, f"none{advice}")
-    version = connection.execute(_READ_TLS).scalar() or "ends before the server, at a proxy"
+    version = connection.execute(_READ_TLS).scalar() or "terminated by a proxy"
     is_bound = url.parameters.get("channel_binding") == "require"
     binding = "channel binding used" if is_bound else "channel binding not required"
-    # libpq does not say whether it was used; where it is required and was not, nobody would be here.
+    # libpq does not report whether it was used; had it been required and not used, there would be no connection.
     advice = "" if is_bound or "sslrootcert" in url.parameters else "add channel_binding=require, as Neon's own URLs do"
     return Finding("encryption", is_right=True, found=f"TLS ({version}), {binding}", advice=advice)
 
@@ -148,7 +148,7 @@ def _check_server(connection: Connection) -> Iterator[Finding]:
     yield Finding("server", is_new_enough, f"PostgreSQL {major}.{minor}{advice}")
     ahead = float(server_clock) - time.time()
     is_exact = abs(ahead) <= CLOCK_TOLERANCE_SECONDS + round_trip
-    advice = "" if is_exact else "; set one of the two clocks right"
+    advice = "" if is_exact else "; correct one of the two clocks"
     yield Finding("clock", is_exact, f"{ahead:+.1f} s from this machine's{advice}")
 
 
@@ -160,22 +160,22 @@ def _check_distance(connection: Connection) -> Finding:
         times.append(time.monotonic() - started)
     milliseconds = median(times) * 1000
     advice = "run the service in the database's region" if milliseconds > FAR_MILLISECONDS else ""
-    return Finding("distance", is_right=True, found=f"{milliseconds:.1f} ms a round trip", advice=advice)
+    return Finding("distance", is_right=True, found=f"{milliseconds:.1f} ms per round trip", advice=advice)
 
 
 def _check_role(connection: Connection) -> Finding:
     role, *powers, sees_tables, home, missing, reads_revision = connection.execute(_READ_ROLE).one()
     if not sees_tables:
         if not home:
-            return Finding("role", is_right=True, found=f"{role}, whose grants can be seen once there are tables")
-        ways = f"GRANT USAGE ON SCHEMA {home} TO {role}, and name {home} in its search_path"
-        return Finding("role", is_right=False, found=f"{role} does not see the tables in schema {home}: {ways}")
+            return Finding("role", is_right=True, found=f"{role}; its privileges can be checked once there are tables")
+        remedy = f"GRANT USAGE ON SCHEMA {home} TO {role}, and add {home} to its search_path"
+        return Finding("role", is_right=False, found=f"{role} does not see the tables in schema {home}: {remedy}")
     if missing or not reads_revision:
         grants = [f"GRANT {', '.join(missing)} ON tasks TO {role}"] if missing else []
         grants += [] if reads_revision else [f"GRANT SELECT ON todo_schema_version TO {role}"]
-        return Finding("role", is_right=False, found=f"{role} lacks grants: {'; '.join(grants)}")
+        return Finding("role", is_right=False, found=f"{role} lacks privileges: {'; '.join(grants)}")
     surplus = ", ".join(power for power, has_it in zip(_POWERS, powers, strict=True) if has_it)
-    advice = f"it is more than it needs to be ({surplus}): see docs/operations.md for a role that only serves"
+    advice = f"it has more rights than it needs ({surplus}): see docs/operations.md for a role that only serves"
     return Finding("role", is_right=True, found=role, advice=advice if surplus else "")
 
 
@@ -188,23 +188,23 @@ def _check_timeouts(connection: Connection) -> Finding:
 
 
 def _check_session(connection: Connection) -> Finding:
-    """Look at those of a session's defaults that matter, and that no connection can ask a pooler for."""
+    """Check the session defaults that matter and that a connection cannot set through a pooler."""
     isolation, commits, is_read_only = connection.execute(_READ_SESSION).one()
     found = f"{isolation}, synchronous_commit {commits}"
     if is_read_only:
-        found += "; it takes no writes: use the primary, or ALTER ROLE … RESET default_transaction_read_only"
+        found += "; read-only: use the primary, or ALTER ROLE … RESET default_transaction_read_only"
     if commits == "off":
-        found += "; a crash may lose what was acknowledged: ALTER ROLE … RESET synchronous_commit"
+        found += "; a crash may lose acknowledged writes: ALTER ROLE … RESET synchronous_commit"
     is_right = commits != "off" and not is_read_only
-    advice = (
-        "simultaneous changes of one task are tried again and again: ALTER ROLE … RESET default_transaction_isolation"
-    )
+    advice = "concurrent changes of one task are retried many times: ALTER ROLE … RESET default_transaction_isolation"
     return Finding("session", is_right, found, advice="" if isolation == "read committed" else advice)
 
 
 def _check_ctype(connection: Connection) -> Finding:
     knows_case, ctype = connection.execute(_READ_CTYPE).one()
-    advice = "" if knows_case else "search and titles know the case of ASCII letters alone: use a database with C.UTF-8"
+    advice = (
+        "" if knows_case else "search and sorting ignore the case of ASCII letters only: use a database with C.UTF-8"
+    )
     return Finding("ctype", is_right=True, found=ctype, advice=advice)
 
 

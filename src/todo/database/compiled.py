@@ -1,4 +1,4 @@
-"""Statements as psycopg runs them: written in SQLAlchemy, compiled once, and executed without it."""
+"""Statements as psycopg runs them: written with SQLAlchemy, compiled once, executed without it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -6,10 +6,10 @@ from typing import Any, TypeAlias
 from sqlalchemy import BindParameter, Executable
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-# With $1, $2 and so on, which is what PostgreSQL gets in any style.
+# $1, $2 and so on are what PostgreSQL gets, whatever the style.
 DIALECT = PGDialect_psycopg(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
-_Prepare: TypeAlias = Callable[[Any], object]  # a value of a column's own type, as psycopg wants it
+_Prepare: TypeAlias = Callable[[Any], object]  # turns a value of a column's type into what psycopg takes
 
 
 class Statement:
@@ -21,7 +21,7 @@ class Statement:
         self._parameters = [_describe(name, compiled.binds[name]) for name in compiled.positiontup or ()]
 
     def bind(self, values: Mapping[str, object]) -> list[object]:
-        """Return the values of the parameters in their order; constants of the statement's own need not be given."""
+        """Return the values of the parameters in their order; the statement's own constants need not be given."""
         return [
             values.get(name, constant) if prepare is None else prepare(values.get(name, constant))
             for name, prepare, constant in self._parameters

@@ -1,4 +1,4 @@
-"""The pool's connections: how they are made, how one is known to live without asking the database, how one is ended."""
+"""The pool's connections: how one is opened, known to be alive without a round trip, cancelled and closed."""
 
 import asyncio
 import select
@@ -20,20 +20,20 @@ from todo import __version__
 from todo.database.compiled import Statement
 from todo.database.urls import DatabaseUrl
 
-CONNECT_TIMEOUT_SECONDS = 10  # Neon: a compute that sleeps needs a few seconds at worst
-# What was sent and is not even received within this time was sent to nobody. In milliseconds, as libpq wants it.
+CONNECT_TIMEOUT_SECONDS = 10  # Neon: a suspended compute starts within a few seconds
+# Data that the other end has not acknowledged within this time is lost, and so is the connection.
 SEND_TIMEOUT_MS = 5000
-# A router on the way may forget a connection that nobody uses, without a word to either end.
+# A router on the way may drop an idle connection without telling either end.
 IDLE_SECONDS_BEFORE_PING = 60
 PING_SECONDS = 2
-PREPARE_THRESHOLD = 5  # psycopg's own: a statement is prepared when it has run so often on a connection
-# A database that lives ends a statement at once when it is told to.
+PREPARE_THRESHOLD = 5  # psycopg's default: a statement is prepared once it has run so often on a connection
+# A database that is alive cancels a statement at once.
 CANCEL_SECONDS = 1
 
 # Of every connection, whatever the URL says.
 PARAMETERS: Mapping[str, str] = {
     "application_name": f"todo-backend/{__version__}",
-    # Asked for in the startup message, where it passes every pooler and wins over role, URL and environment.
+    # In the startup message it passes every pooler, and overrides role, URL and environment.
     "client_encoding": "utf8",
     "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
     "gssencmode": "disable",  # asking for it costs a round trip
@@ -46,9 +46,9 @@ PARAMETERS: Mapping[str, str] = {
 
 
 class _BinaryCursor(AsyncRawCursor[AnyRow]):
-    """A cursor that is answered in the binary format, in which no setting of the session changes how a value reads.
+    """A cursor with results in the binary format, which no setting of the session changes.
 
-    As text, a timestamp depends on `DateStyle`, and psycopg can read but one of those.
+    As text, a timestamp depends on `DateStyle`, and psycopg can read only one of those.
     """
 
     __slots__ = ()
@@ -61,13 +61,13 @@ class _BinaryCursor(AsyncRawCursor[AnyRow]):
 
 
 class Connection(AsyncConnection[TupleRow]):
-    """A connection that lets go of whoever is cancelled at once; what it was doing is for `Connections` to end."""
+    """A connection whose caller can be cancelled at once; `Connections` then cancels the statement."""
 
     idle_since = 0.0
-    is_spoilt = False  # its prepared statements are not what psycopg takes them for, and would fail each time
+    is_spoilt = False  # its prepared statements are not those that psycopg expects, and would fail each time
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - psycopg's signature
-        """Wait for the database; psycopg's own would keep a cancelled caller until it has answered, up to ten seconds.
+        """Wait for the database; psycopg's own method keeps a cancelled caller waiting for it, up to ten seconds.
 
         https://github.com/psycopg/psycopg/blob/3.3.9/psycopg/psycopg/connection_async.py#L516
         """
@@ -80,15 +80,15 @@ class Connection(AsyncConnection[TupleRow]):
 
     @property
     def is_lost(self) -> bool:
-        """Whether it has ended."""
+        """Whether it is broken or closed."""
         return self.pgconn.status != ConnStatus.OK
 
 
 class Connections:
-    """The connections that nobody uses at the moment, and the way to new ones; how many may be in use, `Places` says.
+    """The idle connections of the pool, and the way to new ones; `Places` bounds how many are in use.
 
-    Of the idle ones the most recently used goes first: it is the likeliest to live. One whose caller was cancelled is
-    ended in the background, within CANCEL_SECONDS, and until then there is one more.
+    The most recently used one is taken first: it is the likeliest to be alive. One whose caller was cancelled is closed
+    in the background, within CANCEL_SECONDS; until then the database has one connection more.
     """
 
     def __init__(self, url: DatabaseUrl, *, prepared_statements: bool) -> None:
@@ -100,17 +100,17 @@ class Connections:
             prepare_threshold=PREPARE_THRESHOLD if prepared_statements else None,
         )
         self._idle: list[Connection] = []
-        self._ending: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     async def take(self) -> Connection:
-        """Return a connection that lives: an idle one, or a new one. Raises psycopg's Error."""
+        """Return a live connection, idle or new; raise psycopg's Error when none can be opened."""
         while self._idle:
             connection = self._idle.pop()
-            if await _lives(connection):
+            if await _is_alive(connection):
                 return connection
             await connection.close()
-            self._end_idle()  # they were idle for longer, and each would be waited for in turn
+            self._close_idle()  # they have been idle for longer, and each would cost a wait
         connection = await self._connect()
         try:
             refuse_other_encoding(connection)
@@ -120,44 +120,44 @@ class Connections:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection for the next call, or end it where it is not fit for one."""
+        """Keep a connection for the next call, or close it if it is not fit for one."""
         is_idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
         if is_idle and not connection.is_spoilt and not self._is_closed:
             connection.idle_since = time.monotonic()
             self._idle.append(connection)
             return
-        if connection.is_lost or connection.is_spoilt:  # and likely the others by the same event
-            self._end_idle()
-        self._end(connection)
+        if connection.is_lost or connection.is_spoilt:  # and most likely the others for the same reason
+            self._close_idle()
+        self._close(connection)
 
     async def close(self) -> None:
-        """End every connection that nobody uses; those in use end when they are given back."""
+        """Close every idle connection; those in use close when they are given back."""
         self._is_closed = True
-        self._end_idle()
-        if self._ending:
-            await asyncio.wait(self._ending, timeout=2 * CANCEL_SECONDS)
+        self._close_idle()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=2 * CANCEL_SECONDS)
 
-    def _end_idle(self) -> None:
+    def _close_idle(self) -> None:
         for connection in self._idle:
-            self._end(connection)
+            self._close(connection)
         self._idle.clear()
 
-    def _end(self, connection: Connection) -> None:
-        task = asyncio.create_task(_end(connection), name="end of a connection")
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+    def _close(self, connection: Connection) -> None:
+        task = asyncio.create_task(_cancel_and_close(connection), name="close connection")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
-async def _end(connection: Connection) -> None:
-    """Close a connection, after cancelling what its caller no longer waits for."""
+async def _cancel_and_close(connection: Connection) -> None:
+    """Close a connection, after cancelling the statement that its caller no longer waits for."""
     with suppress(Error, OSError):
         if connection.pgconn.transaction_status == TransactionStatus.ACTIVE:
             await connection.cancel_safe(timeout=CANCEL_SECONDS)
     await connection.close()
 
 
-async def _lives(connection: Connection) -> bool:
-    """Tell whether an idle connection can be used; only one that was idle for long is asked."""
+async def _is_alive(connection: Connection) -> bool:
+    """Tell whether an idle connection can be used; only after a long time does that take a round trip."""
     if has_ended(connection.pgconn):
         return False
     if time.monotonic() - connection.idle_since <= IDLE_SECONDS_BEFORE_PING:
@@ -174,18 +174,18 @@ async def _lives(connection: Connection) -> bool:
 
 
 def refuse_other_encoding(connection: AsyncConnection[Any] | SyncConnection[Any]) -> None:
-    """Raise OperationalError where the database does not keep its text in UTF-8; it has told, so nothing is asked."""
+    """Raise OperationalError if the database is not in UTF-8, which it reports when a connection opens."""
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in (None, "UTF8"):
-        words = f"the database's encoding is {encoding} and must be UTF8"
-        raise OperationalError(f"{words}: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
+        problem = f"the database's encoding is {encoding} and must be UTF8"
+        raise OperationalError(f"{problem}: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0")
 
 
 def has_ended(connection: PGconn) -> bool:
-    """Tell whether the other end has said goodbye on a connection that nobody uses.
+    """Tell whether the other end has closed an idle connection.
 
-    Whatever has arrived is taken for that, even if the end itself is still on its way: a setting that was reloaded, the
-    one other thing that a server says unasked, costs a new connection and no more.
+    Anything that has arrived is taken for that. The only other message that a server sends unasked, a changed setting,
+    costs no more than a new connection.
     """
     arrivals = select.poll()
     arrivals.register(connection.socket, select.POLLIN)

@@ -1,6 +1,6 @@
-"""The way to PostgreSQL: runs a statement within its deadline, tries again where that is safe, and says what failed.
+"""Runs statements on PostgreSQL: within their deadline, with retries where these are safe, and with one error each.
 
-It knows no table. What there is to say about tasks is said in `statements`, and about their schema in `schema`.
+Knows no table: the statements on tasks are in `statements`, those on their schema in `schema`.
 """
 
 import asyncio
@@ -35,13 +35,13 @@ from todo.errors import (
     TodoError,
 )
 
-# How often a call may fail in each way before it is over, and how long it pauses before the next try, at most.
+# How many failures of each kind a call may have and go on, and its longest pause before it goes on.
 FAILURES = {Retry.NEVER: 0, Retry.ONCE: 1, Retry.BRIEFLY: 2}
 PAUSE_SECONDS = {Retry.NEVER: 0, Retry.ONCE: 0.05, Retry.BRIEFLY: 0.25, Retry.QUICKLY: 0.05, Retry.PATIENTLY: 1}
 
-# A pooler, or somebody behind one, has discarded or mixed up prepared statements.
+# A pooler, or another of its clients, has discarded or mixed up prepared statements.
 UNPREPARED = ("26000", "42P05")
-# These, and a column that has another type since: "cached plan must not change result type".
+# And a column's type has changed: "cached plan must not change result type".
 SPOILT = (*UNPREPARED, "0A000")
 
 PING = Statement(READ_SCHEMA)
@@ -52,7 +52,7 @@ Rows: TypeAlias = Sequence[Row]
 
 
 class _Failed(Exception):
-    """One try has failed."""
+    """One attempt has failed."""
 
     def __init__(self, failure: Failure, reason: str) -> None:
         super().__init__(reason)
@@ -60,12 +60,12 @@ class _Failed(Exception):
 
 
 class Database:
-    """A pool of connections, every one in AUTOCOMMIT: a statement is a transaction and one round trip.
+    """A pool of connections in AUTOCOMMIT: a statement is a transaction and one round trip.
 
-    A write is durable when `write` returns. A statement whose parameters name an `owner` takes a place out of that
-    owner's share of the pool. The constructor connects to nothing. `read` and `write` raise DatabaseUnavailable,
+    A write is durable when `write` returns. A statement whose parameters have an `owner` counts against that owner's
+    share of the pool. The constructor does not connect. `read` and `write` raise DatabaseUnavailable,
     DatabaseMisconfigured, SchemaOutdated, StatementFailed, and DeadlineExceeded when the deadline passes; `write`
-    raises OutcomeUnknown where nobody can tell whether it has happened.
+    raises OutcomeUnknown when a lost connection leaves open whether it has happened.
     """
 
     def __init__(
@@ -84,55 +84,57 @@ class Database:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the last contact with the database went well, and its schema can be served; asks no query."""
+        """Whether the last call succeeded and the schema fits; runs no query."""
         return self._health.is_ready
 
     async def read(self, statement: Statement, parameters: Mapping[str, object]) -> Rows:
-        """Run a statement that changes nothing, a second time where the connection was lost, and return its rows."""
+        """Run a statement that changes nothing, again if the connection is lost, and return its rows."""
         return await self._run(Phase.READING, statement, parameters)
 
     async def write(self, statement: Statement, parameters: Mapping[str, object]) -> Rows:
-        """Run a statement, a second time only where it is known not to have happened, and return its rows."""
+        """Run a statement, again only if it is known not to have happened, and return its rows."""
         return await self._run(Phase.WRITING, statement, parameters)
 
     async def ping(self) -> None:
-        """Ask the database whether this code, as this role, can serve its schema; raise what `read` raises."""
+        """Check that the schema fits and that the role has its privileges; raise what `read` raises."""
         await self.read(PING, {})
         if not self._health.is_servable:
             raise DatabaseMisconfigured
 
     async def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection that is not in use; the others close when they are given back."""
         await self._connections.close()
 
     async def _run(self, phase: Phase, statement: Statement, parameters: Mapping[str, object]) -> Rows:
         try:
             async with asyncio.timeout(self._deadline_seconds) as limit, self._places.take(parameters.get("owner")):
-                return await self._try(phase, statement, parameters, limit.when() or math.inf)
+                return await self._retry(phase, statement, parameters, limit.when() or math.inf)
         except TimeoutError:
-            self._health.note_trouble(f"no answer within {self._deadline_seconds:g} s")
+            self._health.note_failure(f"no answer within {self._deadline_seconds:g} s")
             raise DeadlineExceeded from None
 
-    async def _try(self, phase: Phase, statement: Statement, parameters: Mapping[str, object], deadline: float) -> Rows:
-        """Try until it succeeds or must not be tried again."""
+    async def _retry(
+        self, phase: Phase, statement: Statement, parameters: Mapping[str, object], deadline: float
+    ) -> Rows:
+        """Repeat a statement until it succeeds or must not be retried."""
         failures: Counter[Retry] = Counter()
         while True:
             try:
-                rows = await self._try_once(phase, statement, parameters)
+                rows = await self._attempt(phase, statement, parameters)
             except _Failed as failed:
                 retry = failed.failure.retry
                 failures[retry] += 1
                 pause = _choose_pause(retry, failures.total())
                 is_late = asyncio.get_running_loop().time() + pause >= deadline
                 if is_late or failures[retry] > FAILURES.get(retry, math.inf):
-                    # Not `from failed`: the driver's error, in which PostgreSQL quotes the row, would be logged.
+                    # Not `from failed`: the driver's error, which may quote the row, would be logged.
                     raise self._translate(failed) from None
                 await asyncio.sleep(pause)
             else:
                 self._health.note_success()
                 return rows
 
-    async def _try_once(self, phase: Phase, statement: Statement, parameters: Mapping[str, object]) -> Rows:
+    async def _attempt(self, phase: Phase, statement: Statement, parameters: Mapping[str, object]) -> Rows:
         reached = Phase.CONNECTING
         connection = None
         try:
@@ -153,7 +155,7 @@ class Database:
                 self._connections.give_back(connection)
 
     async def _execute(self, connection: Connection, statement: Statement, parameters: Mapping[str, object]) -> Rows:
-        """Run a statement; where it is refused, look whether that is because of what has become of the schema."""
+        """Run a statement; if a table, column or privilege is missing, check the schema."""
         try:
             return await connection.run(statement, parameters)
         except psycopg.ProgrammingError as error:
@@ -164,7 +166,7 @@ class Database:
             raise
 
     async def _check_schema(self, connection: Connection) -> Schema:
-        """Return how the schema stands; raise what is to be answered where no statement at all can be served."""
+        """Read the schema; raise SchemaOutdated or DatabaseMisconfigured when nothing can be served with it."""
         try:
             [found] = await connection.run(PING, {})
             schema = compare_schema(*found)
@@ -187,7 +189,7 @@ class Database:
         if error is None:
             return StatementFailed(str(failed))
         is_for_operator = error in (DatabaseMisconfigured, SchemaOutdated)
-        self._health.note_trouble(str(failed), logging.ERROR if is_for_operator else logging.WARNING)
+        self._health.note_failure(str(failed), logging.ERROR if is_for_operator else logging.WARNING)
         return error()
 
 
@@ -198,11 +200,11 @@ def _describe(error: psycopg.Error | OSError, phase: Phase, *, connection_lost: 
     if failure.error is None:
         constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
         return _Failed(failure, f"{type(error).__name__}, SQLSTATE {sqlstate}, constraint {constraint}")
-    advice = "; set TODO_PREPARED_STATEMENTS=off for a pooler that mixes them up" if sqlstate in UNPREPARED else ""
+    advice = "; set TODO_PREPARED_STATEMENTS=off if a pooler mixes them up" if sqlstate in UNPREPARED else ""
     return _Failed(failure, str(error).strip().partition("\n")[0] + advice)
 
 
 def _choose_pause(retry: Retry, failures: int) -> float:
-    """Return how long to pause: more each time, and never as long as others that have failed at the same moment."""
+    """Return how long to pause: longer each time, and at random, so that simultaneous failures do not retry at once."""
     longest = PAUSE_SECONDS[retry]
     return random.uniform(0.1, 1) * min(longest, 0.1 * 2.0**failures)  # noqa: S311 - no secret

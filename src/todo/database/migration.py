@@ -1,4 +1,4 @@
-"""How a database's schema becomes this version's: what `todo migrate` does, with Alembic."""
+"""Migrations: brings a database's schema to this version with Alembic, for `todo migrate` and the embedded database."""
 
 from io import StringIO
 from pathlib import Path
@@ -18,11 +18,11 @@ from todo.database.schema import READ_SCHEMA, Schema, SchemaState, classify_refu
 from todo.database.urls import DatabaseUrl
 from todo.errors import BrokenEnvironment
 
-CONNECT_TIMEOUT_SECONDS = 15  # a Neon database that sleeps wakes up in much less
+CONNECT_TIMEOUT_SECONDS = 15  # a suspended Neon compute starts in much less
 
-MIGRATION_LOCK = 7_030_301  # any number will do, as long as every migration of this schema takes the same one
+MIGRATION_LOCK = 7_030_301  # any number, but the same for every migration of this schema
 _LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
-# Another migration may take its time; a lock on the table stops every request for as long as it is waited for.
+# Another migration may take long; while a lock on the table is waited for, every request waits behind it.
 _WAIT_FOR_OTHER_MIGRATION = text("SET LOCAL lock_timeout = '60s'")
 _WAIT_FOR_TABLE = text("SET LOCAL lock_timeout = '5s'")
 
@@ -31,7 +31,7 @@ _HAS_TABLE = text("SELECT to_regclass(:name) IS NOT NULL")
 _IS_OURS = text(
     "SELECT EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass(:name) AND conname = 'ck_tasks_user_id')"
 )
-# The first version of this service kept its revision here. It is left as it is: processes of that version read it.
+# The first version of this service kept its revision here; its processes still read it, so it stays unchanged.
 EARLIER_VERSION_TABLE = "alembic_version"
 _READ_EARLIER_REVISIONS = text("SELECT version_num FROM alembic_version")
 _COPY_GRANTS = text("""
@@ -51,14 +51,14 @@ _COPY_GRANTS = text("""
 
 
 def make_config(output: StringIO | None = None) -> Config:
-    """Make the Alembic configuration; `output` takes the SQL of an offline run."""
+    """Make the Alembic configuration; an offline run writes its SQL to `output`."""
     config = Config(output_buffer=output)
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
 
 
 def read_schema(connection: Connection) -> Schema:
-    """Say how the schema stands for the role that migrates: unusable, too, where something is in a migration's way."""
+    """Return the state of the schema for the role that migrates: UNUSABLE also when something blocks a migration."""
     schema = Schema(SchemaState.OUTDATED, "revision none")
     if _has(connection, VERSION_TABLE):
         try:
@@ -75,7 +75,7 @@ def read_schema(connection: Connection) -> Schema:
 
 
 def _find_obstacle(connection: Connection) -> str | None:
-    """Say what is in the way of a first migration, if anything is."""
+    """Return what blocks a first migration, if anything does."""
     for name in ("tasks", "tasks_set_aside"):
         if _has(connection, name) and not _is_ours(connection, name):
             return f"there is a `{name}` that is not this service's: give the service a database of its own"
@@ -85,7 +85,7 @@ def _find_obstacle(connection: Connection) -> str | None:
 
 
 def _find_earlier_revision(connection: Connection) -> str | None:
-    """Return the revision of a database that only the first version of this service has migrated."""
+    """Return the revision of a database that has been migrated only by the first version of this service."""
     if not _is_ours(connection, "tasks") or not _has(connection, EARLIER_VERSION_TABLE):
         return None
     recorded = set(connection.execute(_READ_EARLIER_REVISIONS).scalars())
@@ -121,10 +121,10 @@ def make_engine(url: DatabaseUrl, isolation_level: IsolationLevel) -> Engine:
 
 
 def migrate(url: DatabaseUrl) -> SchemaState:
-    """Bring the database at `url`, a direct one, to this code's revision, and return how it stood before.
+    """Migrate the database at `url`, which must be direct, to this code's revision; return the state it was in.
 
-    Several at once end well; a schema newer than this code is left alone. Raises BrokenEnvironment when the
-    database refuses, cannot be reached, or has something in the way.
+    Concurrent migrations wait for each other; a newer schema is left alone. Raises BrokenEnvironment when the database
+    cannot be reached, refuses, or holds something that blocks the migration.
     """
     try:
         # Whatever the role's default is: a migration that has waited for another must see what that one has done.

@@ -1,4 +1,4 @@
-"""Who may use the pool's connections at one moment, and how long the others wait."""
+"""Admission: which calls may use the pool's connections, and how long the others wait."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from todo.errors import DatabaseUnavailable
 
 
 class _Share:
-    """What one owner may hold of the places, for as long as any of the owner's calls is here."""
+    """The places that one owner may hold; kept while the owner has a call here."""
 
     __slots__ = ("calls", "places")
 
@@ -21,8 +21,8 @@ class _Share:
 class Places:
     """A place for each connection of a pool, of which one owner may hold half, and at least one.
 
-    So there is always a way past whoever asks for too much. A call waits for its owner's share first and for a place
-    after that: those who wait for their own share stand in nobody's way.
+    So no single owner can block the others. A call waits for its owner's share first, and only then for a place: calls
+    that wait for their own share delay nobody else.
     """
 
     def __init__(self, number: int, timeout_seconds: float) -> None:
@@ -31,21 +31,21 @@ class Places:
         self._timeout_seconds = timeout_seconds
         self._connected = 0  # calls that have a connection, and do not still wait for one to be made
         self._connected_since = 0.0
-        self._connected_seconds = 0.0  # for which there were any, the present time apart
+        self._connected_seconds = 0.0  # for which there were any, until the current time began
         self.shares: dict[object, _Share] = {}  # of the owners that have a call here
 
     @asynccontextmanager
     async def take(self, owner: object) -> AsyncIterator[None]:
-        """Hold a place; raise DatabaseUnavailable where none becomes free in the pool's time."""
+        """Hold a place; raise DatabaseUnavailable when none becomes free within the pool's timeout."""
         arrived = self._read_clock()
         share = self.shares.get(owner)
         if share is None:
             share = self.shares[owner] = _Share(self._share_size)
         share.calls += 1
         try:
-            await self._acquire(share.places, arrived, "Too many requests of this user are in the database")
+            await self._acquire(share.places, arrived, "This user has too many requests in progress")
             try:
-                await self._acquire(self._places, arrived, "Every connection to the database is in use")
+                await self._acquire(self._places, arrived, "All connections to the database are in use")
                 try:
                     yield
                 finally:
@@ -59,7 +59,7 @@ class Places:
 
     @contextmanager
     def note_connection(self) -> Iterator[None]:
-        """Say that a call has its connection, for the time of the block."""
+        """Count a call as connected for the time of the block."""
         if not self._connected:
             self._connected_since = time.monotonic()
         self._connected += 1
@@ -71,19 +71,19 @@ class Places:
                 self._connected_seconds += time.monotonic() - self._connected_since
 
     def _read_clock(self) -> float:
-        """Return for how long there were calls that had a connection.
+        """Return for how many seconds there have been calls with a connection.
 
-        By this clock those wait who want a place: while everyone still waits for a database that wakes up, there is
-        nothing to be had sooner, and it stands still.
+        The pool's timeout is measured on this clock. It stands still while every call waits for a database that is
+        waking up, when giving up would be of no use.
         """
         return self._connected_seconds + (time.monotonic() - self._connected_since if self._connected else 0)
 
     async def _acquire(self, places: asyncio.Semaphore, arrived: float, reason: str) -> None:
-        """Wait for one of these places, in all no longer than the pool's time since the call arrived."""
+        """Wait for one of these places, until the pool's timeout since the call arrived."""
         while places.locked():
             patience = self._timeout_seconds - (self._read_clock() - arrived)
             if patience <= 0:
-                raise DatabaseUnavailable(f"{reason}; nothing has happened.")
+                raise DatabaseUnavailable(f"{reason}; nothing was changed.")
             with suppress(TimeoutError):
                 async with asyncio.timeout(patience):
                     await places.acquire()

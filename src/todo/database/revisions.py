@@ -1,4 +1,4 @@
-"""The revisions of the schema. A database is compared with them without Alembic, which takes long to import."""
+"""The revisions of the schema, for comparing a database with them without Alembic, which is slow to import."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import psycopg
 
 from todo.database.urls import DatabaseUrl
 
-# The newest first; a test compares them with the files in `migrations`.
+# Newest first; a test compares them with the files in `migrations`.
 REVISIONS: Sequence[str] = ("0001",)
-# Not Alembic's own name, alembic_version: in a shared database that one may be another application's.
+# Not Alembic's default, alembic_version, which may be another application's in a shared database.
 VERSION_TABLE = "todo_schema_version"
 
 
 def is_newest(url: DatabaseUrl) -> bool:
-    """Tell whether the database at `url`, which runs, has been migrated to the newest revision."""
+    """Tell whether the database is at the newest revision; False where it cannot be asked."""
     try:
         with psycopg.connect(url.conninfo) as connection:
             return connection.execute("SELECT version_num FROM todo_schema_version").fetchall() == [(REVISIONS[0],)]

@@ -1,4 +1,4 @@
-"""How a database's schema stands to this code: its revision, its columns, and what the role may do."""
+"""Whether a database's schema fits this code: its revision, its columns, and the privileges of the role."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 from todo.database.revisions import REVISIONS, VERSION_TABLE
 from todo.models import tasks  # noqa: F401 - importing it is what fills the metadata
 
-# The catalogs answer even where a column or a grant is missing, so that one answer says all that is wrong.
+# The catalogs can be read even where a column or a privilege is missing, so that one answer has all that is wrong.
 READ_SCHEMA = text(
     "SELECT ARRAY(SELECT version_num::text FROM todo_schema_version),"
     " ARRAY(SELECT attname::text FROM pg_attribute"
@@ -19,7 +19,7 @@ READ_SCHEMA = text(
     " ARRAY(SELECT privilege FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
     " WHERE NOT has_table_privilege(to_regclass('tasks'), privilege))"
 )
-# A schema that a role may not use is passed over in silence: its tables do not exist for the role.
+# Tables in a schema that the role may not use do not exist for it, without an error.
 READ_HIDDEN_HOME = text(
     "SELECT min(quote_ident(nspname)) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
     " WHERE relname = 'todo_schema_version' AND NOT has_schema_privilege(pg_namespace.oid, 'USAGE')"
@@ -27,20 +27,20 @@ READ_HIDDEN_HOME = text(
 
 
 class SchemaState(Enum):
-    """How a database's schema stands to this code."""
+    """How a database's schema compares with what this code needs."""
 
-    CURRENT = "as this code wants it"
-    OUTDATED = "older than this code"
-    NEWER = "newer than this code"
-    UNUSABLE = "not one that this code can use"
-    DENIED = "not granted in full"
+    CURRENT = "up to date"
+    OUTDATED = "older than this version"
+    NEWER = "newer than this version"
+    UNUSABLE = "not usable"
+    DENIED = "not fully accessible"
 
 
 SERVABLE = frozenset({SchemaState.CURRENT, SchemaState.NEWER})
 
 
 class Schema(NamedTuple):
-    """A database's schema, as it was found: `found` is for an operator, and says what to do where that is not clear."""
+    """The schema of a database: `found` describes it for an operator, with what to do where that is not obvious."""
 
     state: SchemaState
     found: str
@@ -51,7 +51,7 @@ def compare_revision(revision: str | None) -> SchemaState:
     """Compare a database's revision with this code's; None is a database that was never migrated."""
     if revision == REVISIONS[0]:
         return SchemaState.CURRENT
-    # A revision that this code has never heard of was made after it.
+    # An unknown revision is one that was made later.
     return SchemaState.OUTDATED if revision is None or revision in REVISIONS else SchemaState.NEWER
 
 
@@ -66,9 +66,9 @@ def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_pri
     if state is SchemaState.OUTDATED:
         return Schema(state, found, revision)
     if missing := [column.name for column in SQLModel.metadata.tables["tasks"].columns if column.name not in columns]:
-        lack = f"`tasks` has no {', '.join(missing)}" if columns else "there is no `tasks`"
-        way = "run a version that fits it" if state is SchemaState.NEWER else "restore it from a backup"
-        return Schema(SchemaState.UNUSABLE, f"{found}, but {lack}: {way}", revision)
+        problem = f"`tasks` has no {', '.join(missing)}" if columns else "there is no `tasks`"
+        remedy = "run a version that fits it" if state is SchemaState.NEWER else "restore it from a backup"
+        return Schema(SchemaState.UNUSABLE, f"{found}, but {problem}: {remedy}", revision)
     if missing_privileges:
         return Schema(SchemaState.DENIED, f"this role has no {', '.join(missing_privileges)} on `tasks`", revision)
     return Schema(state, found, revision)
@@ -77,9 +77,12 @@ def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_pri
 def classify_refusal(error: BaseException | None) -> Schema | None:
     """Return what is wrong with a schema when READ_SCHEMA fails; None when the error is not about the schema."""
     if isinstance(error, UndefinedTable):
-        return Schema(SchemaState.OUTDATED, "never migrated, or out of this role's sight")
+        return Schema(SchemaState.OUTDATED, "never migrated, or not visible to this role")
     if isinstance(error, UndefinedColumn):
-        return Schema(SchemaState.UNUSABLE, f"`{VERSION_TABLE}` is not this service's, and in its way")
+        return Schema(
+            SchemaState.UNUSABLE,
+            f"`{VERSION_TABLE}` is not this service's: rename it, or give the service a database of its own",
+        )
     if isinstance(error, InsufficientPrivilege):
         return Schema(SchemaState.DENIED, f"this role has no SELECT on `{VERSION_TABLE}`")
     return None

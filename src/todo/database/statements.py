@@ -1,7 +1,7 @@
-"""Every statement on the tasks of one owner; only this file and the migrations say it in SQL.
+"""Every statement on the tasks of one owner; there is no other SQL on tasks but the migrations.
 
-Each is written with SQLAlchemy, compiled once, has bound parameters and carries the owner. None reads before it
-writes, so there is nothing between the two for a concurrent request to change.
+Each is written with SQLAlchemy, compiled once, and has bound parameters, the owner among them. None reads before it
+writes, so no concurrent request can change anything between the two.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ from todo.database.compiled import Statement
 from todo.models.queries import Sort
 from todo.models.tasks import Task, TaskCreate, TaskPublic
 
-LIST_STATEMENTS = 256  # that are kept; a client can ask for some two thousand shapes, and asks for few
+LIST_STATEMENTS = 256  # that are cached, of some two thousand that a client could ask for
 
 _COLUMNS = inspect(Task).columns
 # The writable and the public columns are read off the models, so that a new field is no change here.
@@ -55,7 +55,7 @@ _IS_OF_STATUS = _COLUMNS.completed == (_STATUS == "completed")  # of the two tha
 _OWNED = _COLUMNS.user_id == bindparam("owner")
 _ONE_TASK = and_(_OWNED, _COLUMNS.id == bindparam("task_id"))
 
-# Not now(): that is when the statement began, and one that waited for another's change would set the time back.
+# Not now(), the time at which the statement began: after waiting for another's change it would set the time back.
 _CLOCK = func.clock_timestamp()
 
 
@@ -64,13 +64,13 @@ def _value(name: str) -> ColumnElement[Any]:
 
 
 def _assign(values: Mapping[str, ColumnElement[Any]]) -> dict[str, ColumnElement[Any]]:
-    """Add to `values` what follows from them; where they change nothing, time, version and completion stay."""
+    """Add to `values` what follows from them: if they change nothing, times and version stay."""
     is_changed = or_(*(_COLUMNS[name].is_distinct_from(value) for name, value in values.items()))
-    is_flipped = _COLUMNS.completed.is_distinct_from(values["completed"])
-    flipped_at = case((_COLUMNS.completed, null()), else_=_CLOCK)
+    is_toggled = _COLUMNS.completed.is_distinct_from(values["completed"])
+    toggled_at = case((_COLUMNS.completed, null()), else_=_CLOCK)
     return {
         **values,
-        "completed_at": case((is_flipped, flipped_at), else_=_COLUMNS.completed_at),
+        "completed_at": case((is_toggled, toggled_at), else_=_COLUMNS.completed_at),
         "updated_at": case((is_changed, _CLOCK), else_=_COLUMNS.updated_at),
         "version": _COLUMNS.version + cast(is_changed, Integer),
     }
@@ -90,9 +90,9 @@ ADD = Statement(insert(Task).values(_NEW_TASK).returning(*_PUBLIC))
 
 
 def _add_once() -> Executable:
-    """Add a task unless there is one of this key: then return that, provided that it was asked for in the same words.
+    """Add a task, or return the one that has this key if its fingerprint is the same.
 
-    The update, which changes nothing, is what makes PostgreSQL wait for an insert in flight and return its row.
+    The update changes nothing, but makes PostgreSQL wait for a concurrent insert and return its row.
     """
     new = {**_NEW_TASK, "idempotency_key": _value("idempotency_key"), "fingerprint": _value("fingerprint")}
     statement = postgresql.insert(Task).values(new)
@@ -109,10 +109,10 @@ GET = Statement(select(*_PUBLIC).where(_ONE_TASK))
 
 
 def _guard(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Executable:
-    """Let a change of one task happen only in certain versions; a row of nulls says that there is another.
+    """Make a change of one task only in certain versions; in another, the result is a row of nulls.
 
-    The task is locked and read as it is then, not as it was when the statement began: one that is deleted meanwhile is
-    not found, and one that is changed meanwhile is in its new version.
+    The lock makes PostgreSQL read the task's latest version, not the one of the statement's snapshot: a task that was
+    deleted meanwhile is not found, and one that was changed meanwhile has its new version.
     """
     current = select(_COLUMNS.id, _COLUMNS.version).where(_ONE_TASK).with_for_update().cte("current")
     versions = bindparam("versions", type_=ARRAY(BigInteger))
@@ -121,7 +121,7 @@ def _guard(change: ReturningUpdate[Any] | ReturningDelete[Any]) -> Executable:
 
 
 class Change(NamedTuple):
-    """A change of one task: as it is, and under the condition that the task is in one of some versions."""
+    """A change of one task: unconditional, and only if the task is in one of some versions."""
 
     always: Statement
     guarded: Statement
@@ -142,11 +142,11 @@ _HAS_STATUS = or_(_STATUS == "all", _IS_OF_STATUS)
 
 
 def _count_changed(change: Update | Delete, condition: ColumnElement[bool]) -> Statement:
-    """Change all tasks of a condition, and count them.
+    """Change all tasks that meet a condition, and count them.
 
-    They are locked first, in the order of their ids: in any other, two such statements may deadlock. The change finds
-    them again by the same condition, in the same snapshot, and joins nothing: the plan of a join hangs on how many
-    tasks the statistics give this user, and is quadratic where these know nothing of them.
+    They are locked first, in the order of their ids: in any other order, two such statements may deadlock. The change
+    finds them again by the same condition, in the same snapshot, without a join: the plan of a join depends on how many
+    tasks the statistics expect of this user, and is quadratic where they expect none.
     """
     locked = select(_COLUMNS.id).where(condition).order_by(_COLUMNS.id).with_for_update().cte("locked")
     is_any_locked = select(func.count()).select_from(locked).scalar_subquery() > 0
@@ -161,7 +161,7 @@ COMPLETE_ALL = _count_changed(
 REMOVE_ALL = _count_changed(delete(Task), and_(_OWNED, _HAS_STATUS))
 
 
-Start = Literal["first", "value", "null"]  # of a page: the first task, or that after a value or after a null
+Start = Literal["first", "value", "null"]  # of a page: at the first task, after a value or after a null
 
 
 def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -180,17 +180,17 @@ FILTERS: Mapping[str, ColumnElement[bool]] = {
 
 
 def _sort_key(name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return what a column is sorted by: titles without regard to case, and not by the locale of a server."""
+    """Return the key that a column is sorted by: for titles, ignoring case and the server's locale."""
     return collate(func.lower(value), "C") if name == "title" else value
 
 
 class ListShape(NamedTuple):
-    """What one list's statement says and another's does not; two of one shape differ in parameters alone."""
+    """What distinguishes the statements of two lists; lists of one shape differ only in parameters."""
 
     sort: Sort
     filters: frozenset[str]
     start: Start
-    is_cut: bool  # where the texts of so many tasks may have more than PAGE_BYTES
+    is_cut: bool  # whether the texts of so many tasks may exceed PAGE_BYTES
 
 
 _Ordering = Callable[[ColumnElement[Any], ColumnElement[Any]], list[ColumnElement[Any]]]  # by a key, then by the id
@@ -198,33 +198,33 @@ _Ordering = Callable[[ColumnElement[Any], ColumnElement[Any]], list[ColumnElemen
 
 @lru_cache(LIST_STATEMENTS)
 def compile_list(shape: ListShape) -> Statement:
-    """Select a page that begins after a position: one that begins after a count shifts with every insert and delete."""
-    turn, is_past = (desc, lt) if shape.sort.startswith("-") else (asc, gt)
+    """Select a page that begins after a position; after an offset, it would shift with every insert and delete."""
+    direction, is_past = (desc, lt) if shape.sort.startswith("-") else (asc, gt)
     name = shape.sort.removeprefix("-")
     column, id_ = _COLUMNS[name], _COLUMNS.id
     after_value, after_id = bindparam("after_value", type_=column.type), bindparam("after_id", type_=id_.type)
     key, after_key = _sort_key(name, column), _sort_key(name, after_value)
     conditions = [_OWNED, *(FILTERS[name] for name in sorted(shape.filters))]
     if shape.start == "value":
-        # A comparison with null is never true, so the tasks without a value have to be asked for. Over an index this
+        # No comparison with null is true, so tasks without a value need a condition of their own. Over an index this
         # would have to be a UNION ALL: see docs/decisions.md, 10.
         is_after = is_past(tuple_(key, id_), tuple_(after_key, after_id))
         conditions.append(or_(is_after, key.is_(None)) if column.nullable else is_after)
     elif shape.start == "null":
         conditions.append(and_(key.is_(None), is_past(id_, after_id)))
 
-    # Nulls are said to be last only where there are any: the index of the default list is not sorted in that way.
+    # NULLS LAST only where there can be any: the index of the default list does not have that order.
     def order(key: ColumnElement[Any], id_: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-        return [turn(key).nulls_last() if column.nullable else turn(key), turn(id_)]
+        return [direction(key).nulls_last() if column.nullable else direction(key), direction(id_)]
 
     page = select(*_PUBLIC).where(*conditions).order_by(*order(key, id_)).limit(bindparam("limit", type_=Integer))
     return Statement(_cut(page.add_columns(key.label("sort_key")), order) if shape.is_cut else page)
 
 
 def _cut(page: Select[Any], order: _Ordering) -> Executable:
-    """Leave out what comes after the first task with which the texts of a page have PAGE_BYTES.
+    """Leave out what follows the first task with which the texts of a page reach PAGE_BYTES.
 
-    The lengths are added up over the rows that the limit has chosen, without reading a description.
+    The lengths are summed over the rows within the limit, without reading a description.
     """
     row = page.subquery("limited").c
     length = (

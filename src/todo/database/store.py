@@ -1,4 +1,4 @@
-"""What can be done to one owner's tasks, each with one statement."""
+"""The operations on one owner's tasks, each of them one statement."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ from todo.models.tasks import TaskCreate, TaskRow, TaskUpdate, make_fingerprint
 _Run: TypeAlias = Callable[[Statement, Mapping[str, object]], Awaitable[Rows]]
 
 NOTHING: Mapping[str, object] = {}
-_MEMBERS = len(PUBLIC)  # of a row; a page's rows have one more at times
+_MEMBERS = len(PUBLIC)  # of a row; those of a page may have one more
 
 
 class Page(NamedTuple):
-    """A part of a list, and the place after which it goes on, if it does."""
+    """A part of a list, and the position after which the next page begins, if there is one."""
 
     tasks: list[TaskRow]
     end: Position | None
@@ -39,7 +39,7 @@ class Addition(NamedTuple):
 class TaskStore:
     """The tasks of one owner.
 
-    Methods that name a task raise TaskNotFound when the owner has none of that id, and PreconditionFailed when
+    Methods that take a task's id raise TaskNotFound when the owner has no such task, and PreconditionFailed when
     `versions` are given and the task is in none of them.
     """
 
@@ -69,9 +69,9 @@ class TaskStore:
         return _read(await self._one(self._database.read, statements.GET, task_id))
 
     async def page(self, query: TaskQuery, after: Position | None = None) -> Page:
-        """Read the tasks that a query asks for, after a position.
+        """Read the tasks that match a query, after a position.
 
-        They are at most its limit, and where their texts would have PAGE_BYTES, fewer.
+        At most its limit, and fewer where their texts would reach PAGE_BYTES.
         """
         filters = query.model_dump(include=set(FILTERS), exclude_defaults=True)
         parameters = {"owner": self.owner, "limit": query.limit + 1, **filters}  # one more: is there a next page?
@@ -84,13 +84,13 @@ class TaskStore:
         rows = await self._database.read(
             compile_list(ListShape(query.sort, frozenset(filters), start, is_cut)), parameters
         )
-        # The last row only says that there is more where it is one too many, or the one that would be too long.
+        # A last row that exceeds the limit, or reaches PAGE_BYTES, only shows that there is more.
         has_next = len(rows) > query.limit or (is_cut and bool(rows) and rows[-1][-1] >= PAGE_BYTES)
         tasks = [_read(row) for row in (rows[:-1] if has_next else rows)]
         return Page(tasks, _find_position(tasks[-1], query.sort_key) if has_next else None)
 
     async def edit(self, task_id: UUID, changes: TaskUpdate, versions: Versions | None = None) -> TaskRow:
-        """Change the members that were given and leave the others."""
+        """Change the members that were given, and leave the others."""
         given = {f"set_{name}": name in changes.model_fields_set for name in WRITABLE}
         return _read(await self._change(statements.EDIT, task_id, versions, _new_values(changes) | given))
 
@@ -99,19 +99,19 @@ class TaskStore:
         return _read(await self._change(statements.TOGGLE, task_id, versions))
 
     async def set_completed(self, task_id: UUID, versions: Versions | None = None, *, completed: bool) -> TaskRow:
-        """Complete or reopen a task; once more changes nothing."""
+        """Complete or reopen a task; repeating it changes nothing."""
         return _read(await self._change(statements.SET_COMPLETED, task_id, versions, {"new_completed": completed}))
 
     async def remove(self, task_id: UUID, versions: Versions | None = None) -> None:
-        """Delete a task for good."""
+        """Delete a task permanently."""
         await self._change(statements.REMOVE, task_id, versions)
 
     async def complete_all(self, status: Status, *, completed: bool) -> int:
-        """Complete or reopen every task of a status, and return how many have changed."""
+        """Complete or reopen every task of a status, and return how many changed."""
         return await self._count(statements.COMPLETE_ALL, {"status": status, "new_completed": completed})
 
     async def remove_all(self, status: Status) -> int:
-        """Delete every task of a status for good, and return how many there were."""
+        """Permanently delete every task of a status, and return how many there were."""
         return await self._count(statements.REMOVE_ALL, {"status": status})
 
     async def _count(self, statement: Statement, parameters: Mapping[str, object]) -> int:

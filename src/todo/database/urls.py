@@ -1,4 +1,4 @@
-"""Database URLs, read as psql reads them, by libpq; what cannot be right is refused. Nothing here connects."""
+"""Database URLs: read by libpq, as psql reads them, and refused where they cannot work. Nothing here connects."""
 
 import re
 from collections import Counter
@@ -35,13 +35,13 @@ _NUMBERS = (
 _FILES = ("sslrootcert", "sslcert", "sslcrl", "passfile")
 _MAX_PORT = 65535
 _SOCKETS = ("/", "@")  # how a host begins that is the folder of a socket, or an abstract one
-_NO_SOCKET = "/dev/null"  # where a folder of sockets would have to be
+_NO_SOCKET = "/dev/null"  # no folder, so no socket in it
 _POOLER = "-pooler"
 
 
 @dataclass(frozen=True)
 class DatabaseUrl:
-    """What a database URL says, by the names of libpq's parameters; its `repr` shows no value."""
+    """The connection parameters of a database URL, by libpq's names; its `repr` shows no value."""
 
     parameters: Mapping[str, str] = field(repr=False)
 
@@ -52,27 +52,27 @@ class DatabaseUrl:
 
     @property
     def host(self) -> str:
-        """The host, several with commas between them, the folder of a socket, or "" for the default."""
+        """The host, or several separated by commas, or the folder of a socket, or "" for libpq's default."""
         return self.parameters.get("host", "")
 
     @property
     def is_local_socket(self) -> bool:
-        """Whether it leads to a socket of this machine, at a place of its own or at libpq's."""
+        """Whether the host is a Unix-domain socket, such as libpq's default."""
         return not self.host or self.host.startswith(_SOCKETS)
 
     @property
     def is_at_neon(self) -> bool:
-        """Whether Neon serves the database."""
+        """Whether the database is one of Neon's."""
         return self.host.endswith(".neon.tech")
 
     @property
     def is_pooled(self) -> bool:
-        """Whether it leads through Neon's pooler."""
+        """Whether the host is Neon's pooler."""
         return self.is_at_neon and self.host.partition(".")[0].endswith(_POOLER)
 
     @property
     def direct(self) -> Self:
-        """The URL that reaches Neon's database without its pooler; any other URL itself."""
+        """The same URL without Neon's pooler."""
         if not self.is_pooled:
             return self
         endpoint, dot, domain = self.host.partition(".")
@@ -86,10 +86,8 @@ class DatabaseUrl:
 def read_database_url(url: str, *, variable: str = "DATABASE_URL") -> DatabaseUrl:
     """Read a PostgreSQL URL; raise BadSetting, naming `variable` and no value of the URL, which holds a password.
 
-    What can be known to be wrong without connecting is refused, as each request would be that tried to connect.
-
-    What it says of TLS is kept. A URL for Neon that says nothing gets `sslmode=require`: libpq alone would prefer TLS,
-    and go on without it where somebody on the way takes it out.
+    Whatever can be known to fail without connecting is refused. A URL for Neon without an `sslmode` gets `require`:
+    libpq's default, `prefer`, continues without TLS if an attacker on the way removes it.
     """
     try:
         read = DatabaseUrl(_parse(url.strip()))
@@ -102,11 +100,11 @@ def read_database_url(url: str, *, variable: str = "DATABASE_URL") -> DatabaseUr
 
 
 class _Refused(Exception):
-    """A URL cannot be right; the message says why, without a value of it."""
+    """A URL cannot work; the message says why, without a value of it."""
 
 
 def _parse(url: str) -> dict[str, str]:
-    """Return the parameters that a URL gives a value to."""
+    """Return the parameters of a URL that are not empty."""
     if "\0" in unquote(url):
         raise _Refused("must not contain a NUL character")
     found = _URL.match(url)
@@ -153,12 +151,12 @@ def _check(url: DatabaseUrl) -> None:
 def _is_file(path: str) -> bool:
     try:
         return Path(path).is_file()
-    except OSError:  # a folder on the way that is closed to this account, or a name that no file can have
+    except OSError:  # a closed folder on the path, or a name that no file can have
         return False
 
 
 def _check_hosts(url: DatabaseUrl) -> None:
-    """Refuse what is no host or port, which the driver would find out each time that it connects."""
+    """Refuse impossible hosts and ports, which the driver would refuse only when it connects."""
     if not all(map(_is_host, url.host.split(","))):
         raise _Refused("the host is not a host name")
     if not all(map(_is_address, filter(None, url.parameters.get("hostaddr", "").split(",")))):
@@ -197,9 +195,9 @@ def _is_port(port: str) -> bool:
 
 
 def _ask_libpq(url: DatabaseUrl) -> str | None:
-    """Return what libpq refuses before it connects: it alone knows what each option may be, and together with which.
+    """Return the reason why libpq refuses the options, if it does: only libpq knows which values go together.
 
-    It is asked to connect to a socket where there can be none, so that nothing is sent and no name is looked up.
+    It is asked to connect to a socket that cannot exist, so nothing is sent and no name is looked up.
     """
     nowhere = url.with_parameters(
         host=",".join([_NO_SOCKET] * _count_hosts(url)),
@@ -212,6 +210,6 @@ def _ask_libpq(url: DatabaseUrl) -> str | None:
     lines = attempt.get_error_message().splitlines()
     attempt.finish()
     refusals = (line for line in lines if _NO_SOCKET not in line and not line.startswith("\t"))
-    # No value is repeated: what a password that is not quoted has come apart into may be one.
+    # No value is repeated: parts of a password that was not encoded may be among them.
     values = set(url.parameters.values())
     return next((re.sub(r':? "([^"]*)"', lambda at: "" if at[1] in values else at[0], line) for line in refusals), None)

@@ -1,6 +1,6 @@
-"""The types of a task's fields, and the limits of each.
+"""The types of a task's fields, and their limits.
 
-Every limit is one constant that feeds a validator and a CHECK constraint alike.
+Each limit is one constant, used by a validator and by a CHECK constraint.
 """
 
 import re
@@ -28,19 +28,19 @@ BLANK = (
 )
 
 Owner = NewType("Owner", str)
-"""A user id that somebody has vouched for: only the dependency of that name in `api` makes one."""
+"""The user id of an identified caller: only the function that identifies the owner of a request makes one."""
 
 IdempotencyKey = NewType("IdempotencyKey", str)
-"""What a client calls one creation, so that sending it again creates nothing; only `api.headers` makes one."""
+"""A client's name for one creation, so that repeating it creates nothing; only `api.headers` makes one."""
 
 Versions = frozenset[int]
-"""Versions of a task, in one of which it must be."""
+"""The versions of a task in one of which it must be for a change to happen."""
 
 Priority = Literal["low", "medium", "high"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
-# RFC 3339, section 5.6: `datetime.fromisoformat` reads much more than that, dates without a time included.
+# RFC 3339, section 5.6. `datetime.fromisoformat` accepts much more, such as dates without a time.
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
     re.ASCII | re.IGNORECASE,
@@ -71,7 +71,7 @@ def _read_timestamp(value: object) -> datetime:
 
 
 def _read_integer(value: object) -> object:
-    # In JSON, 1.0 is an integer as much as 1 is; the schema that this API publishes says so, too.
+    # To JSON Schema, and so to the schema that this API publishes, 1.0 is an integer.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -80,7 +80,7 @@ def _drop_repeats(values: list[str]) -> list[str]:
 
 
 def describe_text(length: int, *, is_trimmed: bool) -> WithJsonSchema:
-    """Describe a text to clients, with what its validators refuse as a pattern that ECMA 262 and Python both read."""
+    """Describe a text in JSON Schema, with its validators' rules as a pattern for both ECMA 262 and Python."""
     blank = "".join(f"\\u{ord(character):04x}" for character in BLANK)
     pattern = rf"^[^\u0000]*[^\u0000{blank}][^\u0000]*$" if is_trimmed else r"^[^\u0000]*$"
     shortest = {"minLength": 1} if is_trimmed else {}

@@ -1,4 +1,4 @@
-"""What may be asked of a list of tasks, and the places in it."""
+"""The query parameters of a list of tasks, and positions in a list."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, cast, get_args
@@ -21,7 +21,7 @@ from todo.models.fields import (
 
 SEARCH_LENGTH = 255
 PAGE_LENGTH = 1000
-# Of the texts of a task (title, description, tags) in UTF-8: at most, of one, and less than that, of those on a page.
+# The texts of a task (title, description, tags) in UTF-8: the maximum of one task, and the bound of those on a page.
 TASK_BYTES = 4 * (TITLE_LENGTH + DESCRIPTION_LENGTH + TAGS_COUNT * TAG_LENGTH)
 PAGE_BYTES = 1024 * 1024
 
@@ -34,7 +34,7 @@ else:
 
 
 def _read_digits(value: object) -> object:
-    # Pydantic reads " 1", "+1", "1_0" and "1.0" as well.
+    # Pydantic also accepts " 1", "+1", "1_0" and "1.0".
     if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
         raise ValueError("must be written in digits")
     return value
@@ -45,7 +45,7 @@ def _sort_values(values: Sequence[str]) -> list[str]:
 
 
 class TaskQuery(BaseModel):
-    """Which tasks a list has, in what order, and from where on."""
+    """Which tasks a list has, in which order, and where a page begins."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,12 +67,12 @@ class TaskQuery(BaseModel):
 
     @property
     def sort_key(self) -> SortKey:
-        """What the tasks are sorted by, whatever the direction."""
-        return cast("SortKey", self.sort.removeprefix("-"))  # Pydantic has seen that it is one
+        """The member that the tasks are sorted by, in either direction."""
+        return cast("SortKey", self.sort.removeprefix("-"))  # Pydantic has validated it
 
 
 class Position(NamedTuple):
-    """A place in a list: that of the task with this id and this value of what the list is sorted by."""
+    """A position in a list: the task's id, and its value of the member that the list is sorted by."""
 
     value: object
     id: UUID

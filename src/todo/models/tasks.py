@@ -1,4 +1,4 @@
-"""The task: its table, what goes in and what comes out."""
+"""The task: its table, the models of request bodies, and those of responses."""
 
 import json
 from collections.abc import Sequence
@@ -53,13 +53,13 @@ _PRIORITY_NAMES: ColumnElement[Any] = literal_column(f"('{{{','.join(PRIORITIES)
 
 
 class PriorityRank(TypeDecorator[Priority]):
-    """A priority, stored as its rank so that the database sorts by it: 1 is low, 3 is high."""
+    """A priority, stored as its rank so that the database can sort by it: 1 is low, 3 is high."""
 
     impl = SmallInteger
     cache_ok = True
 
     def process_bind_param(self, value: Priority | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Turn the name into its rank."""
+        """Convert the name to its rank."""
         return None if value is None else PRIORITIES.index(value) + 1
 
     def column_expression(self, column: ColumnElement[Priority]) -> ColumnElement[Priority]:
@@ -70,14 +70,14 @@ class PriorityRank(TypeDecorator[Priority]):
 class UtcTimestamp(TypeDecorator[datetime]):
     """A timestamp that is read in UTC, whatever the session's time zone.
 
-    In another zone the first and the last day of the calendar fall off it, and Python cannot read the row.
+    In another zone, the first and the last day of Python's calendar are outside of it, and the row cannot be read.
     """
 
     impl = TIMESTAMP(timezone=True)
     cache_ok = True
 
     def column_expression(self, column: ColumnElement[datetime]) -> ColumnElement[datetime]:
-        """Select the column as it reads in UTC."""
+        """Select the column in UTC."""
         return type_coerce(func.timezone(literal_column("'UTC'"), column), self)
 
 
@@ -85,7 +85,7 @@ def _sql_literal(characters: str) -> str:
     return "E'" + "".join(f"\\u{ord(character):04x}" for character in characters) + "'"
 
 
-# PostgreSQL's own names, so that a migration can name what it changes. Set before the first table is made.
+# Explicit names, so that a migration can name what it changes. To be set before the first table is declared.
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -95,7 +95,7 @@ SQLModel.metadata.naming_convention = {
 
 
 class Task(SQLModel, table=True):
-    """The table. SQLModel does not validate it: never build one from input."""
+    """The table. SQLModel does not validate it, so never build one from input."""
 
     __tablename__ = "tasks"
     __table_args__ = (
@@ -111,7 +111,7 @@ class Task(SQLModel, table=True):
         CheckConstraint("completed = (completed_at IS NOT NULL)", name="completed_at"),
         CheckConstraint(f"due_at BETWEEN '{DUE_AT_RANGE[0]}' AND '{DUE_AT_RANGE[1]}'", name="due_at"),
         CheckConstraint(f"priority BETWEEN 1 AND {len(PRIORITIES)}", name="priority"),
-        # A CHECK sees no single element, so a tag's own length is bounded through the sum of them all.
+        # A CHECK cannot look at single elements, so the length of a tag is bounded by the sum of all.
         CheckConstraint(
             f"cardinality(tags) <= {TAGS_COUNT} AND array_position(tags, NULL) IS NULL "
             f"AND char_length(array_to_string(tags, '')) <= {TAGS_COUNT * TAG_LENGTH}",
@@ -151,7 +151,7 @@ class Task(SQLModel, table=True):
 
 
 class TaskPublic(SQLModel):
-    """A task as every response carries it."""
+    """A task in a response, as the OpenAPI document describes it."""
 
     id: UUID
     user_id: str
@@ -171,9 +171,9 @@ class TaskPublic(SQLModel):
 
 @dataclass
 class TaskRow:
-    """A task as the database gives it, member for member a TaskPublic: a thousand of them are built for one answer.
+    """A task as read from the database, with the members of TaskPublic, and cheap: a response may have a thousand.
 
-    Rows are trusted: today's limits may be narrower than yesterday's. Times are in UTC, and do not say so.
+    Rows are not validated: they may be older than today's limits. Times are naive and in UTC.
     """
 
     id: UUID
@@ -189,7 +189,7 @@ class TaskRow:
     created_at: datetime
     updated_at: datetime
     version: int
-    url: str = ""  # filled in by the API, which alone knows the address it was called at
+    url: str = ""  # set by the API, which knows the address of the request
 
 
 SET_BY_SERVICE = ("id", "completed_at", "created_at", "updated_at", "version", "url")
@@ -199,11 +199,11 @@ def _declare_read_only(schema: dict[str, Any], model: type["_TaskInput"]) -> Non
     schema["properties"] |= {name: {"readOnly": True} for name in model.ignored}
 
 
-# Not SQLModel: its models are made by a call with the members as names, which a member called `cls` breaks.
+# Not SQLModel, which passes the members as keyword arguments, so that one named `cls` breaks it.
 class _TaskInput(BaseModel):
-    """What request bodies about one task share: clients send back what they read, and a misspelt member is never lost.
+    """The base of request bodies about one task: members of a task that cannot be set are ignored, others are refused.
 
-    Members of a task that the service sets, or that the operation leaves alone, change nothing.
+    So a client may send back what it has read, and a misspelt member is never lost.
     """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_declare_read_only)
@@ -222,7 +222,7 @@ class _TaskInput(BaseModel):
 
 
 class TaskCreate(_TaskInput):
-    """A new task as a client sends it."""
+    """The body of a creation."""
 
     title: Title
     description: Description | None = None
@@ -234,9 +234,9 @@ class TaskCreate(_TaskInput):
 
 
 def make_fingerprint(task: TaskCreate) -> bytes:
-    """Digest the members that were sent: two requests with one fingerprint ask for the same task.
+    """Return a digest of the members that were sent: requests for the same task have the same fingerprint.
 
-    A member that is added to the model one day changes nothing for requests without it.
+    Members that later versions add do not change the fingerprint of requests without them.
     """
     sent = task.model_dump(mode="json", exclude_unset=True, exclude={"user_id"})
     return sha256(json.dumps(sent, sort_keys=True).encode()).digest()
@@ -246,12 +246,12 @@ def _drop_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-# The default of a member that may be left out but may not be null; `model_fields_set` tells whether it was given.
+# The default of a member that may be left out but not be null; `model_fields_set` tells whether it was given.
 _OMITTED: Any = Limits(default=None, json_schema_extra=_drop_default)
 
 
 class TaskUpdate(_TaskInput):
-    """A change to a task as a client sends it: a member left out keeps its value."""
+    """The body of an update: members left out keep their values."""
 
     title: Title = _OMITTED
     description: Description | None = _OMITTED
@@ -263,9 +263,9 @@ class TaskUpdate(_TaskInput):
 
 
 class TaskCompletion(_TaskInput):
-    """The body of a completion: an empty one flips the task, and any other says to what.
+    """The body of a completion: an empty one toggles the task, any other must have `completed`.
 
-    A client that has lost `completed` on the way must not flip, since sending that again would flip back.
+    A client that has lost `completed` on the way must not toggle, since a repetition would toggle it back.
     """
 
     ignored: ClassVar[Sequence[str]] = tuple(
@@ -285,7 +285,7 @@ class TaskCompletion(_TaskInput):
 
 
 class TasksCompletion(BaseModel):
-    """The body of a completion of many tasks: there is nothing to flip, so it says to what."""
+    """The body of a completion of many tasks, which are set and never toggled."""
 
     model_config = ConfigDict(extra="forbid")
 
