@@ -1,6 +1,7 @@
-"""The documents name everything that there is."""
+"""The documents name everything that there is, and nothing else."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 from fastapi.routing import APIRoute
 
+from todo import errors
 from todo.api import health, tasks
 from todo.api.dependencies import trust_path
 from todo.api.problems import TYPE_PREFIX
 from todo.errors import TodoError
+from todo.models.queries import TaskQuery
 from todo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -25,10 +28,39 @@ def find_errors(error: type[TodoError] = TodoError) -> Iterator[type[TodoError]]
             yield from find_errors(child)
 
 
-@pytest.mark.parametrize("error", list(find_errors()))
-def test_every_problem_is_documented(error: type[TodoError]) -> None:
-    """With its type and its status."""
-    assert f"| `{TYPE_PREFIX}{error.code}` | {error.status} |" in (ROOT / "docs/api.md").read_text()
+def read_api_section(title: str) -> str:
+    """The text under a heading of docs/api.md."""
+    return (ROOT / "docs/api.md").read_text().partition(f"## {title}\n")[2].partition("\n## ")[0]
+
+
+def test_documented_problems_are_those_of_the_errors() -> None:
+    """Each with its type and its status."""
+    rows = re.findall(rf"^\| `{TYPE_PREFIX}([a-z-]+)` \| (\d+) \|", read_api_section("Errors"), re.MULTILINE)
+
+    assert sorted(rows) == sorted({(error.code, str(error.status)) for error in find_errors()})
+
+
+def test_tree_of_errors_is_that_of_the_classes() -> None:
+    """Whoever reads it sees each error under the one that it is a kind of, with its status."""
+    tree = (errors.__doc__ or "").partition("\n\n")[2]
+    drawn = set()
+    branch: list[str] = []
+    for lines, name, status in re.findall(r"^([│├└─ ]*)(\w+)(?: +(\d{3}))?", tree, re.MULTILINE):
+        branch[len(lines) // 4 :] = [name]
+        drawn.add((*branch[-2:], status))
+
+    classes = [each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, Exception)]
+    assert drawn == {
+        (*(base.__name__ for base in each.__mro__[1::-1] if base is not Exception), str(vars(each).get("status", "")))
+        for each in classes
+    }
+
+
+def test_documented_list_parameters_are_those_of_the_query() -> None:
+    """A filter that nobody knows of is of no use, nor is one that there is not."""
+    rows = re.findall(r"^\| (`.*?) \|", read_api_section("Lists"), re.MULTILINE)
+
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row)) == sorted(TaskQuery.model_fields)
 
 
 @pytest.mark.parametrize("field", Settings.model_fields)

@@ -1,8 +1,10 @@
 """The SQL that the service sends, for whoever wants to read it or has changed it."""
 
+from tests import arguments
 from tests.database.golden import FILE, write
 
-from todo.database.statements import ListShape, compile_list
+from todo.database.statements import FILTERS, ListShape, compile_list
+from todo.models.queries import TaskQuery
 
 
 def test_statements_are_those_that_were_read() -> None:
@@ -15,3 +17,13 @@ def test_statement_of_a_list_is_compiled_once() -> None:
     shape = ListShape("title", frozenset({"q"}), "first", is_cut=True)
 
     assert compile_list(shape) is compile_list(ListShape("title", frozenset({"q"}), "first", is_cut=True))
+
+
+def test_every_parameter_of_a_list_has_its_sql() -> None:
+    """One that is only declared would be accepted and ignored."""
+    assert set(TaskQuery.model_fields) == {*FILTERS, "sort", "limit", "cursor"}
+
+
+def test_every_filter_is_among_the_lists_that_all_tests_call() -> None:
+    """Whose owners, plans and partitions are looked at."""
+    assert {name for filters in arguments.FILTERS for name in filters} == {*FILTERS, "limit"}
