@@ -64,7 +64,7 @@ def publish(task: TaskRow) -> TaskPublic:
 
 def forge_cursor(owner: Owner, query: TaskQuery, place: str) -> str:
     """A cursor with the right checksum for a list, of a place in the forger's own JSON."""
-    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'})}\n".encode()
+    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'}, exclude_defaults=True)}\n".encode()
     checksum = blake2b(which + place.encode(), digest_size=12).digest()
     return urlsafe_b64encode(checksum + place.encode()).rstrip(b"=").decode()
 

@@ -30,7 +30,8 @@ _positions: Mapping[SortKey, TypeAdapter[tuple[object, UUID]]] = {
 def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
     """Return the cursor of a position in the list of this owner and this query, whatever its limit."""
     place = _positions[query.sort_key].dump_json(position)
-    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'})}\n".encode()
+    # Without defaults, so that a filter that is added in a later version leaves the cursors of other lists valid.
+    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'}, exclude_defaults=True)}\n".encode()
     checksum = blake2b(which + place, digest_size=CHECKSUM_BYTES).digest()
     return urlsafe_b64encode(checksum + place).rstrip(b"=").decode()
 

@@ -210,7 +210,7 @@ class _TaskInput(BaseModel):
     ignored: ClassVar[Sequence[str]] = SET_BY_SERVICE
 
     user_id: str | None = Limits(
-        default=None, description="If given, the same as in the path.", json_schema_extra={"readOnly": True}
+        default=None, description="If given, the owner's.", json_schema_extra={"readOnly": True}
     )
 
     @model_validator(mode="before")
