@@ -20,6 +20,7 @@ from tests.service import running_service
 from tests.support import open_database
 from tests.wire import Relay, count_round_trips
 
+from todo.database.engine import Database
 from todo.database.store import TaskStore
 from todo.errors import TaskNotFound, TodoError
 from todo.models.fields import Owner
@@ -41,9 +42,9 @@ async def test_no_method_reaches_another_owner_s_task(store: TaskStore, stranger
 
 
 @pytest.fixture
-def stranger(store: TaskStore) -> TaskStore:
+def stranger(database: Database) -> TaskStore:
     """Another user's store, in the same database."""
-    return TaskStore(store._database, Owner(f"stranger-{uuid4()}"))  # noqa: SLF001 - the same pool, on purpose
+    return TaskStore(database, Owner(f"stranger-{uuid4()}"))
 
 
 @pytest.fixture

@@ -176,25 +176,19 @@ def test_connection_that_breaks_is_a_finding(
     assert broken.found.isprintable()
 
 
-def test_server_that_is_too_old_is_wrong(url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_is_too_old_is_wrong(
+    url: DatabaseUrl, connection: psycopg.Connection, namespace: sql.Identifier
+) -> None:
     """It says which one is needed; the rest is looked at all the same."""
-    monkeypatch.setattr("todo.database.checks.OLDEST_SERVER", 99)
+    version = "CASE $1 WHEN 'server_version_num' THEN '140011' ELSE pg_catalog.current_setting($1) END"
+    function = "CREATE FUNCTION {}.current_setting(text) RETURNS text RETURN " + version
+    connection.execute(sql.SQL(function).format(namespace))
 
-    findings = check(url)
+    findings = check(look_into(url, name_of(namespace), "public", "pg_catalog"))
 
     assert list(findings) == SUBJECTS
     assert list_wrong(findings) == ["server"]
-    assert "99 or newer" in findings["server"].found
-
-
-def test_clock_that_is_off_is_wrong(url: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How far it is off is told, and what to do."""
-    monkeypatch.setattr("todo.database.checks.CLOCK_TOLERANCE_SECONDS", -60)
-
-    findings = check(url)
-
-    assert list_wrong(findings) == ["clock"]
-    assert "correct one of the two clocks" in findings["clock"].found
+    assert findings["server"].found == "PostgreSQL 14.11; 15 or newer is needed"
 
 
 def test_role_that_is_more_than_it_needs_is_told_so(url: DatabaseUrl) -> None:

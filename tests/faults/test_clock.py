@@ -8,6 +8,7 @@ import pytest
 from tests.support import open_client
 
 from todo.app import create_app
+from todo.database.checks import check_database
 from todo.database.migration import migrate
 from todo.database.urls import read_database_url
 from todo.embedded.postgres import embedded_postgres
@@ -59,3 +60,14 @@ async def test_times_come_from_the_database(skewed_url: str, days: int, tasks_ur
         for name in ("created_at", "updated_at", "completed_at"):
             assert abs(datetime.fromisoformat(task[name]) - expected) < TOLERANCE
     assert [task["id"] for task in listed] == [second["id"], first["id"]]
+
+
+def test_check_reports_a_clock_that_is_off(skewed_url: str, days: int) -> None:
+    """It says how far, and what to do."""
+    url = read_database_url(skewed_url)
+
+    [clock] = [finding for finding in check_database(url, url, 10) if finding.subject == "clock"]
+
+    assert not clock.is_right
+    assert f"{days * DAY.total_seconds():+.0f}"[:-1] in clock.found
+    assert "correct one of the two clocks" in clock.found
