@@ -95,11 +95,11 @@ def main() -> None:
     """Carry out orders until there are no more."""
     app = load_app(sys.argv[1], os.environ["DATABASE_URL"], os.environ["TODO_LOG_LEVEL"])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        lifespan = LifespanProtocol(app)  # type: ignore[no-untyped-call]  # granian's own
-        runner.run(lifespan.startup())  # type: ignore[no-untyped-call]  # the same
+        lifespan = LifespanProtocol(app)
+        runner.run(lifespan.startup())
         for line in sys.stdin:
             print(json.dumps(runner.run(handle(app, lifespan.state, json.loads(line)))), flush=True)
-        runner.run(lifespan.shutdown())  # type: ignore[no-untyped-call]  # the same
+        runner.run(lifespan.shutdown())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
+import ast
+import inspect
 import os
+import re
 import signal
 import socket
 import struct
@@ -12,8 +15,11 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 
 import pytest
+from granian.server import MPServer
+from granian.server.mp import WorkerProcess
 from tests.support import find_port, wait_until
 
+from todo import server
 from todo.errors import BadSetting, BrokenEnvironment
 from todo.server import GRACE_SECONDS, HEADER_TIMEOUT_SECONDS, RESERVED_FILES, ensure_port_is_free
 
@@ -137,6 +143,7 @@ class Served:
 
 
 Start = Callable[..., Served]
+OWN_ATTRIBUTES = {"run", "_could_not_start", "_ignores_hangup"}  # of our server; all others are granian's
 
 
 @pytest.fixture
@@ -479,3 +486,35 @@ def open_slow_client(served: Served, address: tuple[str, int] = ("", 0)) -> sock
     client.connect((served.host, served.port))
     client.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     return client
+
+
+def test_granian_has_every_name_that_is_used_or_overridden() -> None:
+    """None of them is documented, so a new version may drop one without notice."""
+    ours = next(
+        node
+        for node in ast.parse(inspect.getsource(server)).body
+        if isinstance(node, ast.ClassDef) and node.name == "_Server"
+    )
+    overridden = {node.name for node in ours.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
+    attributes = [node for node in ast.walk(ours) if isinstance(node, ast.Attribute)]
+    of_server = {node.attr for node in attributes if ast.unparse(node.value) in {"self", "super()"}}
+    of_worker = {node.attr for node in attributes if re.match(r"worker$|self\.wrks\[\w+\]$", ast.unparse(node.value))}
+
+    assert len(overridden) == 5
+    assert overridden - read_attributes(MPServer, ast.Load) == set()
+    assert of_server - OWN_ATTRIBUTES - read_attributes(MPServer, ast.Load) - set(dir(MPServer)) == set()
+    assert of_worker - read_attributes(WorkerProcess, ast.Store) - set(dir(WorkerProcess)) == set()
+
+
+def read_attributes(kind: type, context: type[ast.expr_context]) -> set[str]:
+    """The attributes of its own that a class of granian reads, or sets."""
+    sources = [inspect.getsource(base) for base in kind.__mro__ if base.__module__.startswith("granian.")]
+    return {
+        node.attr
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, context)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }

@@ -1,6 +1,7 @@
-"""The server process and its workers: the port, the signals, and who ends when.
+"""The server process and its workers: the port, the signals, and how each process ends.
 
-Owns how granian is run. It must not know what the application does, nor of any database.
+Owns how granian runs. It must not know what the application does, nor any database. What it overrides in granian is not
+documented there, so the version is bounded in pyproject.toml; lines of granian's source are those of version 2.8.7.
 """
 
 import errno
@@ -23,24 +24,25 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 from starlette.types import ASGIApp
+from typing_extensions import override
 
 from todo.client_connections import ClientConnections
 from todo.errors import BadSetting, BrokenEnvironment
 
 # A request's headers must be complete within this time, and a connection may idle for as long between two requests.
 HEADER_TIMEOUT_SECONDS = 30
-# All of a request's headers together: twice as much is a 431, and what lies between may be one.
+# All of a request's headers together: twice as much is a 431, and sizes in between may be one.
 HEADER_BYTES = 32_768
-# What a stop waits for requests in flight; less than the 10 seconds after which Docker kills.
+# How long a stop waits for requests in flight; less than the 10 seconds after which Docker kills.
 GRACE_SECONDS = 8
 POLL_SECONDS = 0.02
 # Idle connections count too. granian's default is shared among the workers: 128 for each of eight.
 CONNECTIONS_PER_WORKER = 900
-# Open files of a worker: what it asks for, since the usual soft limit is 1024 where the hard one is far higher, and
-# what it needs besides connections to clients and to a database.
+# Open files of a worker: the limit it asks for, since the usual soft limit is 1024 where the hard one is far higher,
+# and how many it needs besides connections to clients and to a database.
 OPEN_FILES = 65_536
 RESERVED_FILES = 64
-# A worker that ends by itself sooner than this could not start.
+# A worker that exits by itself sooner than this failed to start.
 START_SECONDS = 60
 
 _log = logging.getLogger(__name__)
@@ -49,8 +51,9 @@ _log = logging.getLogger(__name__)
 def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int, backend_connections: int = 0) -> None:
     """Serve the application until SIGINT, SIGTERM or SIGHUP; return after every worker has ended.
 
-    A second signal ends the workers at once. Later ones stay without effect, so that what the caller does to clean up
-    is not cut short. A worker's files leave room for so many `backend_connections` besides those of clients.
+    A second signal kills the workers. Later ones have no effect, so that they cannot interrupt the caller's cleanup.
+    Each worker keeps enough open files for `backend_connections` besides its clients. Raises BadSetting for a host or
+    port that cannot be used, and BrokenEnvironment if the port is taken or a worker does not start.
     """
     reserved = _reserve_port(host, port)
     connections = _count_connections(backend_connections)
@@ -71,17 +74,9 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         respawn_failed_workers=True,
     )
     try:
-        server.serve(target_loader=partial(_load_in_worker, load_app, port, connections), wrap_loader=False)
-    except (OSError, RuntimeError) as error:
-        raise BrokenEnvironment(f"a worker could not be started ({error})") from error
+        server.run(partial(_load_in_worker, load_app, port, connections))
     finally:
-        # granian leaves the others running where one could not be started; after a normal stop there are none.
-        server.stop_workers()
-        for worker in multiprocessing.active_children():
-            worker.kill()
         reserved.close()
-    if server.could_not_start:
-        raise BrokenEnvironment("the application could not be started; the lines above say why")
 
 
 def _count_connections(backend_connections: int) -> int:
@@ -98,10 +93,10 @@ def _count_connections(backend_connections: int) -> int:
 
 
 def _reserve_port(host: str, port: int) -> socket.socket:
-    """Bind the port without listening there, so that no other server takes it before the workers have, nor between two.
+    """Bind the port without listening, so that no other server can take it before the workers do, or between two.
 
     On Linux each worker binds it for itself, which needs SO_REUSEPORT here as well; a probe without that is refused.
-    Elsewhere granian listens in this process, and nothing may be in its way.
+    Elsewhere granian listens in this process, and nothing else may be bound.
     """
     ensure_port_is_free(host, port)
     family, address = _resolve(host, port)
@@ -110,7 +105,7 @@ def _reserve_port(host: str, port: int) -> socket.socket:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             reserved.bind(address)
-        except OSError:  # somebody was faster
+        except OSError:  # another server was faster
             ensure_port_is_free(host, port)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -120,11 +115,12 @@ def _reserve_port(host: str, port: int) -> socket.socket:
 def ensure_port_is_free(host: str, port: int) -> None:
     """Raise BrokenEnvironment, with what to do about it, unless this process could listen on the port.
 
-    granian cannot tell: it would share the port with whatever server of the same user listens there.
+    granian sets SO_REUSEPORT (`_init_shared_socket`, server/common.py:323), so it would share the port with any other
+    server of the same user that does.
     """
     family, address = _resolve(host, port)
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # Connections that an ended server left behind do not count; a server that listens still does.
+        # Connections left behind by a server that has ended do not count; a server that listens still does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)
@@ -139,7 +135,10 @@ def ensure_port_is_free(host: str, port: int) -> None:
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Resolve the host, since granian takes nothing but IP addresses; IPv4 goes first."""
+    """Resolve the host, since granian accepts IP addresses only; IPv4 goes first.
+
+    https://github.com/emmett-framework/granian/issues/790
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -149,87 +148,113 @@ def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...
 
 
 class _Interrupt(threading.Event):
-    """An event without a lock: a signal may come while another's handler sets it, and would wait for itself."""
+    """An event without a lock, since a signal may arrive while the handler of another one sets it.
+
+    With a lock the second handler would wait for the first, which it has interrupted:
+    https://docs.python.org/3/library/signal.html#signals-and-threads
+    """
 
     _is_set = False
 
+    @override
     def set(self) -> None:
         self._is_set = True
 
+    @override
     def clear(self) -> None:
         self._is_set = False
 
-    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002 - granian gives none
-        # A signal that another thread has taken does not wake this one: look from time to time.
+    @override
+    def wait(self, timeout: float | None = None) -> bool:
+        # Polls, because a signal that the kernel gives to another thread does not interrupt this one's sleep.
         while not self._is_set:
             time.sleep(POLL_SECONDS)
         return True
 
 
 class _Server(MPServer):
-    """granian, with other answers to signals and to the end of a worker."""
-
-    could_not_start = False
+    """granian with a different response to signals and to the death of a worker."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - granian's own
         super().__init__(*arguments, **options)
         self.main_loop_interrupt = _Interrupt()
+        self._could_not_start = False
         self._ignores_hangup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
+    def run(self, load_app: Callable[[], ASGIApp]) -> None:
+        """Serve until a signal; raise BrokenEnvironment if a worker does not start. No worker is left either way."""
+        try:
+            self.serve(target_loader=load_app, wrap_loader=False)
+        except (OSError, RuntimeError) as error:
+            raise BrokenEnvironment(f"a worker could not be started ({error})") from error
+        finally:
+            # If one worker could not be started, granian leaves the others running; after a normal stop none is left.
+            self._stop_workers()
+            for worker in multiprocessing.active_children():
+                worker.kill()
+        if self._could_not_start:
+            raise BrokenEnvironment("the application could not be started; the lines above say why")
+
+    @override
     def signal_handler_interrupt(self, *_: object) -> None:
+        # granian ignores a second signal (server/common.py:338). Acknowledged writes are durable: killing loses none.
         if self.interrupt_signal:
-            # granian would ignore it. What was acknowledged is durable, so that killing loses none of it.
             for worker in multiprocessing.active_children():
                 worker.kill()
         self.interrupt_signal = True
         self.main_loop_interrupt.set()
 
+    @override
     def signal_handler_reload(self, *_: object) -> None:
-        # The terminal is gone. granian would start other workers, which is of no use where the settings are frozen.
+        # The terminal is gone. granian would replace the workers, which is useless as the settings never change:
+        # https://github.com/emmett-framework/granian/pull/182
         if not self._ignores_hangup:  # as under nohup
             self.signal_handler_interrupt()
 
+    @override
     def _spawn_workers(self, spawn_target: object, target_loader: object) -> None:
-        with _hidden_interrupt():
+        # A worker handles SIGINT only once it serves (server/mp.py:198): until then Ctrl-C would be a traceback.
+        with _blocked_interrupt():
             super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # granian's own
 
+    @override
     def _stop_workers(self) -> None:
-        self.stop_workers()
+        """Stop the workers, and kill those that have not ended within the grace period.
 
-    def stop_workers(self) -> None:
-        """Stop the workers, and kill those that have not ended when the grace period has.
-
-        granian may call a worker stuck that has just ended, because it looks only once while another thread reaps it.
+        granian's `workers_kill_timeout` looks at a worker only twice while another thread reaps it
+        (server/common.py:381), and so reported 3 of 40 orderly stops as killed.
         """
         for worker in self.wrks:
-            worker.interrupt_by_parent = True  # its end is no failure to report
-            worker.inner.terminate()
-        processes = [worker.inner for worker in self.wrks]
+            worker.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
-        while any(process.is_alive() for process in processes) and time.monotonic() < deadline:
+        while any(worker.is_alive() for worker in self.wrks) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-        for process in processes:
-            if process.is_alive():
+        for worker in self.wrks:
+            if worker.is_alive():
                 _log.warning("Killing a worker that still has requests after %d seconds", GRACE_SECONDS)
-                process.kill()
-            process.join()
+                worker.kill()
+            worker.join()
         self.wrks.clear()
-        self.interrupt_children.clear()  # granian's note that a worker has died, which is no failure by now
+        # For a worker that died meanwhile, granian would call `sys.exit`:
+        # https://github.com/emmett-framework/granian/issues/643
+        self.interrupt_children.clear()
 
+    @override
     def _respawn_workers(self, _: Sequence[int], spawn_target: object, target_loader: object, delay: float = 0) -> None:
-        """Replace the dead workers, or give up where one could not start.
+        """Replace the dead workers, or give up if one failed to start.
 
-        granian gives up when a worker dies twice within 5.5 seconds, which an operator or the kernel may well cause,
-        but goes on for ever when two workers take turns in failing. It also loses a death that is reported while
-        another is being handled, so look at the workers and not at the reports.
+        granian gives up when a worker dies twice within 5.5 seconds (server/common.py:553), which an operator or the
+        kernel may well cause, but never does when two workers take turns to fail. It also loses a death that is
+        reported while it handles another, so this looks at the workers and not at the reports. `respawn_interval` does
+        not help: it delays only a reload, and the limits of a worker's lifetime and memory.
         """
-        dead = [index for index, worker in enumerate(self.wrks) if not worker.inner.is_alive()]
+        dead = [index for index, worker in enumerate(self.wrks) if not worker.is_alive()]
         now = time.monotonic()
-        # A positive status is the worker's own, of an exception; a signal's is negative.
+        # A positive status is the worker's own, after an exception; a signal's is negative.
         if any(self.wrks[index].inner.exitcode > 0 and now - self.wrks[index].birth < START_SECONDS for index in dead):
-            self.could_not_start = self.interrupt_signal = True
+            self._could_not_start = self.interrupt_signal = True
         else:
-            with _hidden_interrupt():
+            with _blocked_interrupt():
                 super()._respawn_workers(dead, spawn_target, target_loader, delay)
             self.respawned_wrks.clear()
         if self.interrupt_signal or self.interrupt_children:
@@ -237,10 +262,10 @@ class _Server(MPServer):
 
 
 @contextmanager
-def _hidden_interrupt() -> Iterator[None]:
-    """Keep Ctrl-C from the workers that are started in this block, from their first moment to their last.
+def _blocked_interrupt() -> Iterator[None]:
+    """Block SIGINT in this process until the end of the block, and for good in the workers started in it.
 
-    They inherit that it is blocked. Here it is delivered at the end of the block.
+    Here a Ctrl-C is delivered at the end of the block.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -263,7 +288,10 @@ def _load_in_worker(load_app: Callable[[], ASGIApp], port: int, connections: int
 
 
 def _end_with_parent() -> None:
-    """Stop as on SIGTERM once the parent is dead, however it died; its port must not stay taken."""
+    """Wait until the parent is dead, however it died, then stop as on SIGTERM, so that the port becomes free.
+
+    granian's workers go on without their parent (server/mp.py:98).
+    """
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
