@@ -1,7 +1,7 @@
 """The command line: serve, migrate, check, openapi.
 
-What `serve` does not need is imported by the commands that do: its process stays for as long as it serves, and Alembic,
-FastAPI and SQLModel would cost it as much memory and time as they cost a worker.
+Alembic, FastAPI and SQLModel are imported by the commands that need them. `serve` does not: its process lives as long
+as it serves, and they would cost it as much memory and time as they cost a worker.
 """
 
 import json
@@ -41,9 +41,9 @@ commands = typer.Typer(
 
 
 def main() -> None:
-    """Run a command; what is wrong with its surroundings is one line on standard error."""
+    """Run a command; a BrokenEnvironment is one line on standard error and its exit status."""
     _open_missing_streams()
-    # A signal must not end this process before the database that it has started; the server brings its own handlers.
+    # A signal must not end this process before the database that it has started; the server sets its own handlers.
     for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
             signal.signal(number, _exit_on_signal)
@@ -79,7 +79,7 @@ def serve_command(
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            backend_connections=3 * settings.pool_size,  # one to cancel another with, and one in its place
+            backend_connections=3 * settings.pool_size,  # one to cancel it over, and one that replaces it
         )
 
 
@@ -87,7 +87,7 @@ def serve_command(
 def migrate_command(
     *, sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it.")] = False
 ) -> None:
-    """Bring the database's schema to this version's."""
+    """Migrate the database's schema to this version."""
     if sql:
         from todo.database.migration import print_migration  # noqa: PLC0415 - see above
 
@@ -100,7 +100,7 @@ def migrate_command(
 
 @commands.command("check")
 def check_command() -> None:
-    """Say whether everything is as it must be; exit with 1 where it is not."""
+    """Check settings, database and schema; exit 1 on failure."""
     are_right = [_report_finding(finding) for finding in _check()]
     raise typer.Exit(0 if all(are_right) else 1)
 
@@ -114,14 +114,14 @@ def openapi_command() -> None:
 
 
 def _migrate(url: DatabaseUrl) -> str:
-    """Migrate the database, and return what there is to say of it."""
+    """Migrate the database, and return the line that tells the outcome."""
     from todo.database.migration import migrate  # noqa: PLC0415 - see above
     from todo.database.schema import SchemaState  # noqa: PLC0415
 
     outcomes = {
-        SchemaState.OUTDATED: "The schema is migrated.",
-        SchemaState.CURRENT: "The schema is as this version wants it already.",
-        SchemaState.NEWER: "The schema is newer than this version, and left as it is.",
+        SchemaState.OUTDATED: "The schema has been migrated.",
+        SchemaState.CURRENT: "The schema is up to date.",
+        SchemaState.NEWER: "The schema is newer than this version: nothing was changed.",
     }
     return outcomes[migrate(url)]
 
@@ -186,24 +186,24 @@ def _report_finding(finding: "Finding") -> bool:
 
 
 def _print(text: str) -> None:
-    """Print to standard output; a reader that has left ends the command without a word, and a full disk with one."""
+    """Print to standard output; end silently if the reader has left, raise BrokenEnvironment if the disk is full."""
     try:
         typer.echo(text)
     except BrokenPipeError:
-        raise  # typer's to end
+        raise  # typer ends the command
     except OSError as error:
         raise BrokenEnvironment(f"standard output cannot be written to ({error.strerror})") from None
 
 
 def _open_missing_streams() -> None:
-    """Lead a standard stream that is closed nowhere, before another file gets its number, and with it our lines."""
+    """Open the closed standard streams on /dev/null, before another file gets their number and receives our lines."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
         os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only argument
     os.close(descriptor)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
-    if isinstance(sys.stdout, TextIOWrapper):  # of a locale that does not know every character of ours
+    if isinstance(sys.stdout, TextIOWrapper):  # its encoding may lack some of our characters
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
@@ -211,10 +211,10 @@ def _check_working_folder() -> None:
     try:
         Path.cwd()
     except OSError:
-        raise BrokenEnvironment("the working folder was deleted or is closed: run this in another") from None
+        raise BrokenEnvironment("the working folder was deleted or cannot be entered: run this in another") from None
 
 
 def _exit_on_signal(number: int, _: FrameType | None) -> None:
     for later in ENDING_SIGNALS:
-        signal.signal(later, signal.SIG_IGN)  # what cleans up now is bounded, and must not be cut short
+        signal.signal(later, signal.SIG_IGN)  # the cleanup is bounded in time, and must not be interrupted
     raise SystemExit(128 + number)

