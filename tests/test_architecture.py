@@ -9,6 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "todo"
 MODULES = sorted(SOURCE.rglob("*.py"))
+MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 40
 
 # From the left to the right: a part imports from its own rank and from those before it.
 RANKS = [
@@ -16,7 +17,7 @@ RANKS = [
     {"database", "embedded"},
     {"api"},
     {"app"},
-    {"logs", "client_connections", "server", "worker", "cli"},
+    {"logs", "client_connections", "port", "server", "worker", "cli"},
     {"__main__"},
 ]
 FORBIDDEN = {
@@ -77,6 +78,19 @@ def test_the_embedded_database_stands_alone(path: Path) -> None:
         assert ours <= {"embedded", "errors"}
     elif name_part(path) != "cli":
         assert "embedded" not in ours
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_file_and_no_function_is_long(path: Path) -> None:
+    """A file has at most 300 lines, and a function 40."""
+    source = path.read_text()
+    functions = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    assert len(source.splitlines()) <= MOST_FILE_LINES
+    for function in functions:
+        assert (function.end_lineno or 0) - function.lineno < MOST_FUNCTION_LINES, function.name
 
 
 def test_every_part_has_its_place() -> None:

@@ -21,7 +21,8 @@ from tests.support import find_port, wait_until
 
 from todo import server
 from todo.errors import BadSetting, BrokenEnvironment
-from todo.server import GRACE_SECONDS, HEADER_TIMEOUT_SECONDS, RESERVED_FILES, ensure_port_is_free
+from todo.port import ensure_port_is_free
+from todo.server import GRACE_SECONDS, HEADER_TIMEOUT_SECONDS, RESERVED_FILES
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,8 @@ from todo.embedded.folder import default_data_dir
 from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
 from todo.logs import STANDARD_ERROR, configure_logging, print_line
-from todo.server import ensure_port_is_free, serve
+from todo.port import ensure_port_is_free
+from todo.server import serve
 from todo.settings import Settings, read_settings
 from todo.worker import check_identify_owner, load_app
 

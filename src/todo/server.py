@@ -1,16 +1,14 @@
-"""The server process and its workers: the port, the signals, and how each process ends.
+"""The server process and its workers: how they start, what signals do, and how each process ends.
 
 Owns how granian runs. It must not know what the application does, nor any database. What it overrides in granian is not
 documented there, so the version is bounded in pyproject.toml; lines of granian's source are those of version 2.8.7.
 """
 
-import errno
 import logging
 import multiprocessing
 import os
 import resource
 import signal
-import socket
 import sys
 import threading
 import time
@@ -27,7 +25,8 @@ from starlette.types import ASGIApp
 from typing_extensions import override
 
 from todo.client_connections import ClientConnections
-from todo.errors import BadSetting, BrokenEnvironment
+from todo.errors import BrokenEnvironment
+from todo.port import reserve_port, resolve_host
 
 # A request's headers must be complete within this time, and a connection may idle for as long between two requests.
 HEADER_TIMEOUT_SECONDS = 30
@@ -55,13 +54,13 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
     Each worker keeps enough open files for `backend_connections` besides its clients. Raises BadSetting for a host or
     port that cannot be used, and BrokenEnvironment if the port is taken or a worker does not start.
     """
-    reserved = _reserve_port(host, port)
+    reserved = reserve_port(host, port)
     connections = _count_connections(backend_connections)
     # A forked worker would inherit every lock file and socket that this process has open, and outlive it with them.
     multiprocessing.set_start_method("spawn", force=True)
     server = _Server(
         "todo",
-        address=_resolve(host, port)[1][0],
+        address=resolve_host(host, port)[1][0],
         port=port,
         workers=workers,
         interface=Interfaces.ASGI,
@@ -90,61 +89,6 @@ def _count_connections(backend_connections: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return CONNECTIONS_PER_WORKER
     return min(CONNECTIONS_PER_WORKER, max(1, soft - RESERVED_FILES - backend_connections))
-
-
-def _reserve_port(host: str, port: int) -> socket.socket:
-    """Bind the port without listening, so that no other server can take it before the workers do, or between two.
-
-    On Linux each worker binds it for itself, which needs SO_REUSEPORT here as well; a probe without that is refused.
-    Elsewhere granian listens in this process, and nothing else may be bound.
-    """
-    ensure_port_is_free(host, port)
-    family, address = _resolve(host, port)
-    reserved = socket.socket(family, socket.SOCK_STREAM)
-    if sys.platform == "linux":
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            reserved.bind(address)
-        except OSError:  # another server was faster
-            ensure_port_is_free(host, port)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    return reserved
-
-
-def ensure_port_is_free(host: str, port: int) -> None:
-    """Raise BrokenEnvironment, with what to do about it, unless this process could listen on the port.
-
-    granian sets SO_REUSEPORT (`_init_shared_socket`, server/common.py:323), so it would share the port with any other
-    server of the same user that does.
-    """
-    family, address = _resolve(host, port)
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # Connections left behind by a server that has ended do not count; a server that listens still does.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise BrokenEnvironment(
-                    f"port {port} on {host} is already in use; stop what listens there or choose another with TODO_PORT"
-                ) from None
-            if error.errno == errno.EACCES:
-                raise BadSetting(f"TODO_PORT: this account may not listen on port {port}; choose another") from None
-            raise BadSetting(f"TODO_HOST: cannot listen on {host} ({error.strerror})") from None
-
-
-def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
-    """Resolve the host, since granian accepts IP addresses only; IPv4 goes first.
-
-    https://github.com/emmett-framework/granian/issues/790
-    """
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise BadSetting(f"TODO_HOST: {host} is neither an address nor a known name") from None
-    family, _, _, _, address = min(found)
-    return family, address
 
 
 class _Interrupt(threading.Event):

@@ -1,0 +1,66 @@
+"""The port to listen on: its host resolved, checked to be free, and reserved for granian's workers.
+
+Lines of granian's source are those of version 2.8.7.
+"""
+
+import errno
+import socket
+import sys
+from typing import Any
+
+from todo.errors import BadSetting, BrokenEnvironment
+
+
+def reserve_port(host: str, port: int) -> socket.socket:
+    """Bind the port without listening, so that no other server can take it before the workers do, or between two.
+
+    On Linux each worker binds it for itself, which needs SO_REUSEPORT here as well; a probe without that is refused.
+    Elsewhere granian listens in this process, and nothing else may be bound.
+    """
+    ensure_port_is_free(host, port)
+    family, address = resolve_host(host, port)
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    if sys.platform == "linux":
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            reserved.bind(address)
+        except OSError:  # another server was faster
+            ensure_port_is_free(host, port)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return reserved
+
+
+def ensure_port_is_free(host: str, port: int) -> None:
+    """Raise BrokenEnvironment, with what to do about it, unless this process could listen on the port.
+
+    granian sets SO_REUSEPORT (`_init_shared_socket`, server/common.py:323), so it would share the port with any other
+    server of the same user that does.
+    """
+    family, address = resolve_host(host, port)
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # Connections left behind by a server that has ended do not count; a server that listens still does.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise BrokenEnvironment(
+                    f"port {port} on {host} is already in use; stop what listens there or choose another with TODO_PORT"
+                ) from None
+            if error.errno == errno.EACCES:
+                raise BadSetting(f"TODO_PORT: this account may not listen on port {port}; choose another") from None
+            raise BadSetting(f"TODO_HOST: cannot listen on {host} ({error.strerror})") from None
+
+
+def resolve_host(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """Resolve the host, since granian accepts IP addresses only; IPv4 goes first.
+
+    https://github.com/emmett-framework/granian/issues/790
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise BadSetting(f"TODO_HOST: {host} is neither an address nor a known name") from None
+    family, _, _, _, address = min(found)
+    return family, address
