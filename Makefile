@@ -1,9 +1,9 @@
-# Everything here sets itself up: Python 3.11 or newer and make are all that a machine needs.
+# Every target installs what it needs: only Python 3.11 or newer and make are required.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run dev test check fuzz statements bench bench-quick mutants soak fix migrate lock clean
 
-# A new database is made for the tests unless this names one.
+# The tests create a database unless this names one.
 export TODO_TEST_DATABASE_URL
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,\
@@ -22,10 +22,10 @@ run: $(VENV)/run ## Serve the API, on an embedded PostgreSQL unless DATABASE_URL
 dev: $(VENV)/dev ## Set up the tools for working on the code
 	@echo "Ready: $(BIN) has todo, pytest, ruff and mypy."
 
-test: $(VENV)/dev ## Run the tests that take no minutes, on a real PostgreSQL
+test: $(VENV)/dev ## Run the fast tests, on a real PostgreSQL
 	@$(PYTEST) -n 2 -m 'not slow and not alone' $(PYTEST_ARGS)
 
-check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, all tests and their coverage
+check: $(VENV)/dev ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench
@@ -37,32 +37,32 @@ check: $(VENV)/dev ## Run all that CI runs: linter, formatter, security, types, 
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-fuzz: $(VENV)/dev ## Put many more generated requests to the service than the tests do (minutes)
+fuzz: $(VENV)/dev ## Send many more generated requests than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py
 
-bench: $(VENV)/dev ## Measure what docs/decisions.md and docs/performance quote (twenty minutes; BENCH_ARGS='cpu latency')
+bench: $(VENV)/dev ## Measure the figures of docs/decisions.md and docs/performance.md (20 minutes; BENCH_ARGS='cpu latency')
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-bench-quick: $(VENV)/dev ## Measure less of it, in two minutes, into bench-results
+bench-quick: $(VENV)/dev ## Measure some of them, into bench-results (2 minutes)
 	@$(BIN)/python -m bench --quick $(BENCH_ARGS)
 
-statements: $(VENV)/dev ## Write every SQL statement on tasks, for reading, into tests/database/statements.sql
+statements: $(VENV)/dev ## Write every SQL statement on tasks to tests/database/statements.sql
 	@$(BIN)/python -m tests.database.golden
 
-mutants: $(VENV)/dev ## Change the code in one place at a time, and see that a test notices (long; MODULES=todo.api.cursors)
+mutants: $(VENV)/dev ## Run mutation tests (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)
 
-soak: $(VENV)/dev ## Break the service under load for ten minutes, and count what is lost (SOAK_ARGS, see bench/soak)
+soak: $(VENV)/dev ## Inject faults under load, and count what is lost (10 minutes; SOAK_ARGS, see bench/soak)
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
 
-fix: $(VENV)/dev ## Format the code and mend what the linter can
+fix: $(VENV)/dev ## Format the code and apply the linter's fixes
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-migrate: $(VENV)/run ## Bring the database's schema to this version's
+migrate: $(VENV)/run ## Migrate the database's schema to this version
 	@$(BIN)/todo migrate
 
-lock: $(VENV)/dev ## Write the requirements files anew, with the newest versions that fit
+lock: $(VENV)/dev ## Update the requirements files to the newest versions allowed
 	@for file in run embedded dev; do \
 		$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
 			--custom-compile-command 'make lock' --group build \
@@ -70,23 +70,23 @@ lock: $(VENV)/dev ## Write the requirements files anew, with the newest versions
 			--output-file requirements/$$file.txt; \
 	done
 
-clean: ## Remove what the other targets made
+clean: ## Remove what the other targets created
 	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results bench-results
 
 $(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found; name one with PYTHON=…" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is required and was not found; name one with PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "Python's venv module is missing: install it (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@echo "Making a virtual environment in $(VENV)"
+	@echo "Creating a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: requirements/embedded.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing what it takes to run"
+	@echo "Installing the dependencies"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/embedded.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/dev: requirements/dev.txt $(VENV)/run
-	@echo "Installing what it takes to develop"
+	@echo "Installing the development tools"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
