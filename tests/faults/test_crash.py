@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -110,7 +111,8 @@ def test_service_whose_folder_is_removed_says_so_at_its_end(data_dir: Path) -> N
         servers = list(find_processes(data_dir))
         shutil.rmtree(data_dir, ignore_errors=True)
         for pid in servers:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # without its files, or its parent, one may have ended already
+                os.kill(pid, signal.SIGKILL)
 
         assert service.process.wait(PATIENCE_SECONDS) == 1
         assert service.read_log().splitlines()[-1].endswith(f"its folder {data_dir} was removed or replaced")
