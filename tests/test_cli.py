@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,20 @@ def test_help_names_the_commands() -> None:
     result = run()
 
     assert all(command in result.stdout + result.stderr for command in ("serve", "migrate", "check", "openapi"))
+
+
+def test_version_is_printed() -> None:
+    """It is that of the installed package."""
+    assert run("--version").stdout == f"todo-backend {version('todo-backend')}\n"
+
+
+def test_misspelt_setting_is_a_warning() -> None:
+    """It names the setting that is meant, and the command goes on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = run("serve", TODO_PORT=str(taken.getsockname()[1]), TODO_WORKRS="4", DATABASE_URL=NOWHERE)
+
+    assert "TODO_WORKRS is not a setting; is TODO_WORKERS meant?" in result.stderr
+    assert "is already in use" in result.stderr
 
 
 def test_openapi_prints_the_schema() -> None:

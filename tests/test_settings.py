@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from todo.errors import BadSetting
-from todo.settings import Settings, read_settings
+from todo.settings import Settings, find_misspelt, read_settings
 
 CANARY = "canary-hunter2"
 
@@ -184,6 +184,34 @@ def test_secret_is_not_told_with_another_s_mistake(monkeypatch: pytest.MonkeyPat
         read_settings()
 
     assert CANARY not in str(caught.value)
+
+
+def test_port_of_the_platform_is_taken_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cloud Run and Heroku set PORT; a mistake in it is told by that name."""
+    monkeypatch.setenv("PORT", "8080")
+    assert read_settings().port == 8080
+    monkeypatch.setenv("TODO_PORT", "8081")
+    assert read_settings().port == 8081
+    monkeypatch.delenv("TODO_PORT")
+    monkeypatch.setenv("PORT", "http")
+    with pytest.raises(BadSetting, match=r"^PORT: "):
+        read_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TODO_WORKRS", "TODO_WORKERS"),
+        ("todo_pool_sise", "TODO_POOL_SIZE"),
+        ("TODO_WORKERS", None),
+        ("TODO_LIST", None),
+    ],
+)
+def test_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch, variable: str, meant: str | None) -> None:
+    """Whatever begins as settings do and looks like one; others may be somebody else's."""
+    monkeypatch.setenv(variable, "1")
+
+    assert find_misspelt() == ({variable: meant} if meant else {})
 
 
 def test_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ as it serves, and they would cost it as much memory and time as they cost a work
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from todo import __version__
 from todo.database.revisions import is_newest
 from todo.database.urls import DatabaseUrl, read_database_url
 from todo.embedded.folder import default_data_dir
@@ -26,18 +28,19 @@ from todo.errors import BadSetting, BrokenEnvironment
 from todo.logs import STANDARD_ERROR, configure_logging, print_line
 from todo.port import ensure_port_is_free
 from todo.server import serve
-from todo.settings import Settings, read_settings
+from todo.settings import Settings, find_misspelt, read_settings
 from todo.worker import check_identify_owner, load_app
 
 if TYPE_CHECKING:
     from todo.database.checks import Finding
+
+_log = logging.getLogger(__name__)
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 commands = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="A multi-user todo service.",
 )
 
 
@@ -56,6 +59,22 @@ def main() -> None:
         sys.exit(error.exit_status)
 
 
+def _print_version(is_asked: bool) -> None:  # noqa: FBT001 - Typer's signature
+    if is_asked:
+        _print(f"todo-backend {__version__}")
+        raise typer.Exit
+
+
+@commands.callback()
+def read_options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Serve a multi-user todo API, and look after its database."""
+
+
 @commands.command("serve")
 def serve_command(
     host: Annotated[str | None, typer.Option(help="Address to listen on (TODO_HOST).")] = None,
@@ -67,6 +86,8 @@ def serve_command(
     options = {"host": host, "port": port, "workers": workers, "data_dir": data_dir}
     settings = read_settings(**{name: value for name, value in options.items() if value is not None})
     configure_logging(settings)
+    for name, meant in find_misspelt().items():
+        _log.warning("%s is not a setting; is %s meant?", name, meant)
     ensure_port_is_free(settings.host, settings.port)
     check_identify_owner(settings)
     with _open_database(settings) as url:

@@ -1,16 +1,20 @@
 """Settings: read once from the environment, validated, immutable. There is no global instance."""
 
+import os
 import re
+from collections.abc import Mapping
+from difflib import get_close_matches
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from todo.errors import BadSetting
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+|\*")
+SIMILARITY = 0.8  # of a misspelt name to the one that was meant, as difflib measures it
 HOST_LENGTH = 253  # the limit of DNS; the name is repeated in every task of a list
 # RFC 3986, section 3.2.2; Compose makes host names with underscores.
 _HOST_NAME = r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?"
@@ -105,7 +109,8 @@ class Settings(BaseSettings):
     database_url: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL")
     database_url_unpooled: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL_UNPOOLED")
     host: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_listen_host)] = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
+    # Platforms such as Cloud Run and Heroku say by PORT where to listen.
+    port: int = Field(default=8000, ge=1, le=65535, validation_alias=AliasChoices("TODO_PORT", "PORT"))
     workers: int = Field(default=1, ge=1, le=128)
     data_dir: Folder | None = None
     pg_bin: Folder | None = None
@@ -138,7 +143,17 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is valid
         raise BadSetting("; ".join(_describe(fault["loc"], fault["msg"]) for fault in error.errors())) from None
 
 
+def find_misspelt() -> Mapping[str, str]:
+    """Return the environment's variables that are no settings and look like one, each with that one."""
+    known = [f"TODO_{name}".upper() for name in Settings.model_fields if not name.startswith("database_url")]
+    unknown = [name for name in os.environ if name.upper().startswith("TODO_") and name.upper() not in known]
+    nearest = {name: get_close_matches(name.upper(), known, n=1, cutoff=SIMILARITY) for name in unknown}
+    return {name: found[0] for name, found in nearest.items() if found}
+
+
 def _describe(location: tuple[int | str, ...], message: str) -> str:
     name = str(location[0]).upper()
-    variable = name if name.startswith("DATABASE_URL") else f"TODO_{name}"
+    variable = name if name.startswith(("DATABASE_URL", "TODO_")) else f"TODO_{name}"
+    if variable == "TODO_PORT" and variable not in os.environ and "PORT" in os.environ:
+        variable = "PORT"
     return f"{variable}: {message.removeprefix('Value error, ')}"
