@@ -95,6 +95,7 @@ def test_each_request_is_one_line_of_json(shared_dir: Path) -> None:
         ("GET", "/api/{user_id}/tasks/{task_id}", 422, "bob"),
         ("GET", "-", 404, "-"),
     ]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line["time"])) for line in logged)
     assert [line["request_id"] for line in logged] == [answer.headers["X-Request-ID"] for answer in answers]
     assert all(isinstance(line["duration_ms"], float) and line["level"] == "INFO" for line in logged)
 

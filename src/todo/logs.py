@@ -15,6 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import orjson
 
@@ -46,6 +47,8 @@ def configure_logging(settings: Settings) -> None:
     handler.setFormatter(LineFormatter() if wants_json else ConsoleFormatter())
     # No format here writes these, and collecting them costs time ("Optimization" in logging's documentation).
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # The command line says what a migration has done.
+    logging.getLogger("alembic").setLevel(logging.DEBUG if settings.log_level == "debug" else logging.WARNING)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
 
 
@@ -173,6 +176,10 @@ class ConsoleFormatter(logging.Formatter):
         return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", super().formatMessage(record))
 
 
+def _format_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class LineFormatter(logging.Formatter):
     """Formats a record for programs, as a JSON object; arguments with names become members of it.
 
@@ -182,7 +189,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Write the record."""
         members: dict[str, object] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": _format_time(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),

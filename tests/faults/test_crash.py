@@ -143,6 +143,8 @@ def test_start_says_what_it_does(data_dir: Path) -> None:
         second = service.read_log()
 
     assert f"Creating the embedded database in {data_dir}" in first
+    assert "The schema has been migrated" in first
+    assert "alembic" not in first, "what the service itself has said already"
     assert "Creating" not in second
     assert "/api/{user_id}/tasks" in second
     assert "/docs" in second
