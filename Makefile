@@ -10,6 +10,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
 VENV := .venv
 BIN := $(VENV)/bin
+NPM_TOOLS := clients/node_modules
 PYTEST = $(BIN)/pytest
 MEASURED_PYTEST = $(BIN)/coverage run -m pytest
 
@@ -25,7 +26,7 @@ dev: $(VENV)/dev ## Set up the tools for working on the code
 test: $(VENV)/dev ## Run the fast tests, on a real PostgreSQL
 	@$(PYTEST) -n 2 -m 'not slow and not alone' $(PYTEST_ARGS)
 
-check: $(VENV)/dev ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
+check: $(VENV)/dev $(NPM_TOOLS) ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench
@@ -71,7 +72,8 @@ lock: $(VENV)/dev ## Update the requirements files to the newest versions allowe
 	done
 
 clean: ## Remove what the other targets created
-	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results bench-results
+	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results bench-results \
+		$(NPM_TOOLS)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is required and was not found; name one with PYTHON=…" >&2; exit 1; }
@@ -90,3 +92,11 @@ $(VENV)/dev: requirements/dev.txt $(VENV)/run
 	@echo "Installing the development tools"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
+
+$(NPM_TOOLS): clients/package.json clients/package-lock.json
+	@if command -v npm >/dev/null; then \
+		echo "Installing the npm tools that read the API's document"; \
+		npm ci --prefix clients --ignore-scripts --no-audit --no-fund --loglevel error && touch $@; \
+	else \
+		echo "npm was not found (Node 20.19 or newer has it): the tests that need it are skipped"; \
+	fi
