@@ -16,11 +16,11 @@ _TAGS = re.compile(rf"[\t ,]*+{_TAG}(?:[\t ]*+,[\t ,]*+{_TAG})*+[\t ,]*+")
 _OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{,17})"')
 # A string as in RFC 9651, section 3.3.3, or its content without quotes.
 _KEY = re.compile(
-    rf"(?P<bare>[!#-~][!-~]{{,{IDEMPOTENCY_KEY_LENGTH - 1}}})"
+    rf"(?P<bare>[!#-~][!-~]{{0,{IDEMPOTENCY_KEY_LENGTH - 1}}})"
     rf'|"(?P<quoted>(?:[!#-\[\]-~]|\\["\\]){{1,{IDEMPOTENCY_KEY_LENGTH}}})"'
 )
 
-# For OpenAPI, in the dialect of JSON Schema: no named groups, no possessive quantifiers, and ASCII alone.
+# For OpenAPI, in ECMAScript with the flag `u`: no named groups, no possessive quantifiers, and ASCII alone.
 PATTERNS = {
     "If-Match": rf"^(\*|{_TAGS.pattern})$".replace("*+", "*").replace(r"\x80-\xff", ""),
     "Idempotency-Key": rf"^({_KEY.pattern})$".replace("?P<bare>", "").replace("?P<quoted>", ""),

@@ -79,12 +79,17 @@ def _drop_repeats(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
+# The validators' rules, for clients: in ECMAScript (with the flag `u`) and in Python, these mean the same. `\s` differs
+# between them, but only in characters that are blank here, and all of these are named.
+STORABLE_PATTERN = r"^[^\u0000]*$"
+VISIBLE_PATTERN = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085\u180e\u200b-\u200d\u2060\ufeff][^\u0000]*$"
+
+
 def describe_text(length: int, *, is_trimmed: bool) -> WithJsonSchema:
-    """Describe a text in JSON Schema, with its validators' rules as a pattern for both ECMA 262 and Python."""
-    blank = "".join(f"\\u{ord(character):04x}" for character in BLANK)
-    pattern = rf"^[^\u0000]*[^\u0000{blank}][^\u0000]*$" if is_trimmed else r"^[^\u0000]*$"
-    shortest = {"minLength": 1} if is_trimmed else {}
-    return WithJsonSchema({"type": "string", **shortest, "maxLength": length, "pattern": pattern})
+    """Describe a text in JSON Schema, with its validators' rules as a pattern."""
+    if is_trimmed:
+        return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": length, "pattern": VISIBLE_PATTERN})
+    return WithJsonSchema({"type": "string", "maxLength": length, "pattern": STORABLE_PATTERN})
 
 
 _storable = AfterValidator(_refuse_unstorable)
