@@ -13,9 +13,10 @@ from todo import __version__
 from todo.api import health, tasks
 from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner, State, trust_path
+from todo.api.document import INFO, DocumentedApi
 from todo.api.large_answers import LargeAnswers
 from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
-from todo.api.problems import ProblemApi, answer_errors
+from todo.api.problems import answer_errors
 from todo.api.unmatched import answer_unmatched
 from todo.database.engine import Database
 from todo.database.urls import DatabaseUrl
@@ -31,9 +32,10 @@ def create_app(settings: Settings, database_url: DatabaseUrl, identify_owner: Id
     """
     if identify_owner is None:
         identify_owner = load_identify_owner(settings.identify_owner) if settings.identify_owner else trust_path
-    app = ProblemApi(
-        title="Todo backend",
+    app = DocumentedApi(
+        **INFO,
         version=__version__,
+        servers=[{"url": settings.public_url or "/"}],
         lifespan=_make_lifespan(settings, database_url),
         # Not `include_router`, which would match a path twice.
         routes=[*tasks.make_router(identify_owner).routes, *health.router.routes],

@@ -29,7 +29,7 @@ PATTERNS["If-None-Match"] = PATTERNS["If-Match"]
 
 
 def _describe(name: str, description: str) -> Parameter:
-    schema = {"type": "string", "pattern": PATTERNS[name], "title": name}
+    schema = {"type": "string", "pattern": PATTERNS[name]}
     return {"name": name, "in": "header", "required": False, "schema": schema, "description": description}
 
 

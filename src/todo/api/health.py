@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from todo.api.problems import document
+from todo.api.operations import CHECK_LIVENESS, CHECK_READINESS
 from todo.api.routes import StrictRoute, name_operation
 from todo.database.engine import Database
 
@@ -12,7 +12,6 @@ router = APIRouter(
     tags=["health"],
     route_class=StrictRoute,
     generate_unique_id_function=name_operation,
-    responses=document(422, 500),
 )
 
 
@@ -22,13 +21,13 @@ class Health(BaseModel):
     status: str
 
 
-@router.get("/live")
+@router.get("/live", **CHECK_LIVENESS)
 async def check_liveness() -> Health:
     """Answer 200 while the process runs; the database is not asked."""
     return Health(status="live")
 
 
-@router.get("/ready", responses=document(503, 504))
+@router.get("/ready", **CHECK_READINESS)
 async def check_readiness(request: Request) -> Health:
     """Answer 200 while the database is available; it is asked only if the last contact with it failed."""
     database: Database = request.state.database

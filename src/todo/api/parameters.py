@@ -15,6 +15,7 @@ from fastapi.security import APIKeyQuery
 from pydantic import BaseModel, ValidationError
 
 from todo.api.faults import cut_name, name_faults
+from todo.api.schemas import REF_TEMPLATE, QuerySchema
 from todo.errors import Fault, InvalidInput, MalformedRequest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,9 +30,9 @@ def describe(*parameters: Parameter) -> dict[str, Any]:
 
 def describe_query(model: type[BaseModel]) -> Iterator[Parameter]:
     """Yield the query parameters of a model."""
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(schema_generator=QuerySchema, ref_template=REF_TEMPLATE)
     for name, member in schema["properties"].items():
-        described = {"description": member["description"]} if "description" in member else {}
+        described = {"description": member.pop("description")} if "description" in member else {}
         required = name in schema.get("required", ())
         yield {"name": name, "in": "query", "required": required, "schema": member, **described}
 

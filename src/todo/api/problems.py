@@ -1,14 +1,12 @@
 """Problem documents (RFC 9457): the only module that writes them."""
 
 import json
-from http import HTTPStatus
 from http.client import responses as PHRASES  # noqa: N812 - a constant
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from todo.api.faults import cut_name, make_pointer, name_faults
@@ -19,46 +17,31 @@ TYPE_PREFIX = "urn:todo:problem:"
 
 
 class ProblemFault(BaseModel):
-    """One error in a request: where it is, and what is wrong."""
+    """One error in a request: where it is (in one of `pointer`, `parameter` and `header`), and what is wrong."""
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 2})
 
-    pointer: str | None = None
-    parameter: str | None = None
-    header: str | None = None
-    detail: str
+    pointer: str = Field(default="", description="Where in the body, as a JSON pointer (RFC 6901).")
+    parameter: str = Field(default="", description="The name of the parameter.")
+    header: str = Field(default="", description="The name of the header.")
+    detail: str = Field(description="What is wrong, for people.")
 
 
 class Problem(BaseModel):
     """A problem document (RFC 9457)."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[ProblemFault] | None = None
+    type: str = Field(description="Which error this is: stable, for programs.")
+    title: str = Field(description="The name of the error, for people.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened, for people.")
+    request_id: str = Field(description="The `X-Request-ID` of the response.")
+    errors: list[ProblemFault] = Field(
+        default=[], description="The first twenty errors in the request, if there are any."
+    )
 
 
-def document(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the `responses` of a route that may answer with problem documents of these statuses."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
-
-
-class ProblemApi(FastAPI):
-    """FastAPI with the schema of problem documents, which it cannot declare as a second media type."""
-
-    def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document."""
-        schema = super().openapi()
-        _, problems = models_json_schema([(Problem, "validation")], ref_template="#/components/schemas/{model}")
-        schema["components"]["schemas"].update(problems["$defs"])
-        return schema
-
-
-def answer(error: TodoError, request_id: str) -> Response:
-    """Return the response to an error."""
+def make_problem(error: TodoError, request_id: str) -> dict[str, object]:
+    """Return the problem document of an error."""
     problem: dict[str, object] = {
         "type": TYPE_PREFIX + error.code,
         "title": error.title,
@@ -68,6 +51,12 @@ def answer(error: TodoError, request_id: str) -> Response:
     }
     if error.faults:
         problem["errors"] = [{fault["place"]: fault["name"], "detail": fault["detail"]} for fault in error.faults]
+    return problem
+
+
+def answer(error: TodoError, request_id: str) -> Response:
+    """Return the response to an error."""
+    problem = make_problem(error, request_id)
     return Response(json.dumps(problem), status_code=error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 

@@ -1,52 +1,32 @@
 """The routes of tasks. Each handler reads the request, calls one method of the store, and responds."""
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import BaseModel
 
+from todo.api import operations
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store, trust_path
 from todo.api.headers import (
-    IDEMPOTENCY_KEY,
-    IF_MATCH,
-    IF_NONE_MATCH,
     make_etag,
     read_idempotency_key,
     read_if_match,
     read_if_none_match,
 )
-from todo.api.parameters import describe, describe_query, read_query
-from todo.api.problems import document
+from todo.api.parameters import read_query
 from todo.api.routes import StrictRoute, name_operation
 from todo.errors import Fault, InvalidInput
 from todo.models.fields import Owner
 from todo.models.queries import Status, TaskQuery
 from todo.models.tasks import TaskCompletion, TaskCreate, TaskPublic, TaskRow, TasksCompletion, TaskUpdate
 
-# FastAPI's type of a route's responses.
-Responses: TypeAlias = dict[int | str, dict[str, Any]]
-Options: TypeAlias = dict[str, Any]  # of a route
-
-
-def _describe_headers(**headers: str) -> dict[str, Any]:
-    described = {name.replace("_", "-"): text for name, text in headers.items()}
-    return {"headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in described.items()}}
-
-
-CREATED: Responses = {
-    201: _describe_headers(
-        Location="The address of the task.", Idempotent_Replayed="`true` if an earlier request created it."
-    )
-}
-LISTED: Responses = {200: _describe_headers(Link='The address of the next page, with `rel="next"`, if there is one.')}
-NOT_MODIFIED: Responses = {304: {"description": "Not modified: the client's copy is current."}}
-TOGGLE = TaskCompletion()
-
 # Required, so that a client that has lost the id of one task cannot change them all.
 StatusChoice = Annotated[Status, Query(description="The tasks to change or delete.")]
+# A factory, because the document would have a default value.
+Completion = Annotated[TaskCompletion, Body(default_factory=TaskCompletion)]
 
 
 class Updated(BaseModel):
@@ -112,16 +92,14 @@ async def get_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
 
 
 async def update_task(request: Request, owner: Owner, task_id: TaskId, changes: TaskUpdate) -> Response:
-    """Change the members in the body; the others keep their values, with PUT as with PATCH."""
+    """Change the members in the body; those that are left out keep their values."""
     tasks = open_store(request, owner)
     versions = read_if_match(request)
     _refuse_other_user(owner, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes, versions))
 
 
-async def complete_task(
-    request: Request, owner: Owner, task_id: TaskId, completion: TaskCompletion = TOGGLE
-) -> Response:
+async def complete_task(request: Request, owner: Owner, task_id: TaskId, completion: Completion) -> Response:
     """Toggle `completed`, or set it to the value in the body."""
     tasks = open_store(request, owner)
     versions = read_if_match(request)
@@ -177,24 +155,19 @@ def make_router(identify_owner: IdentifyOwner) -> APIRouter:
         tags=["tasks"],
         route_class=StrictRoute,
         generate_unique_id_function=name_operation,
-        responses=document(400, *refusals, 404, 422, 500, 503, 504),
+        responses=operations.describe_refusals(*refusals),
     )
 
     def own(handler: Handler) -> Handler:
         return give_owner(handler, identify_owner)
 
-    creation: Options = {"responses": CREATED | document(408, 413, 415), "openapi_extra": describe(IDEMPOTENCY_KEY)}
-    listing: Options = {"responses": LISTED, "openapi_extra": describe(*describe_query(TaskQuery))}
-    reading: Options = {"responses": NOT_MODIFIED, "openapi_extra": describe(IF_NONE_MATCH)}
-    change: Options = {"responses": document(408, 412, 413, 415), "openapi_extra": describe(IF_MATCH)}
-    removal: Options = {"responses": document(412), "openapi_extra": describe(IF_MATCH)}
-    router.post("", status_code=201, response_model=TaskPublic, **creation)(own(create_task))
-    router.get("", response_model=list[TaskPublic], **listing)(own(list_tasks))
-    router.patch("", responses=document(408, 413, 415))(own(complete_tasks))
-    router.delete("")(own(delete_tasks))
-    router.get("/{task_id}", response_model=TaskPublic, **reading)(own(get_task))
-    router.patch("/{task_id}", response_model=TaskPublic, **change)(own(update_task))
-    router.put("/{task_id}", response_model=TaskPublic, operation_id="put_task", **change)(own(update_task))
-    router.patch("/{task_id}/complete", response_model=TaskPublic, **change)(own(complete_task))
-    router.delete("/{task_id}", status_code=204, **removal)(own(delete_task))
+    router.post("", status_code=201, response_model=TaskPublic, **operations.CREATE_TASK)(own(create_task))
+    router.get("", response_model=list[TaskPublic], **operations.LIST_TASKS)(own(list_tasks))
+    router.patch("", **operations.COMPLETE_TASKS)(own(complete_tasks))
+    router.delete("", **operations.DELETE_TASKS)(own(delete_tasks))
+    router.get("/{task_id}", response_model=TaskPublic, **operations.GET_TASK)(own(get_task))
+    router.patch("/{task_id}", response_model=TaskPublic, **operations.UPDATE_TASK)(own(update_task))
+    router.put("/{task_id}", response_model=TaskPublic, **operations.PUT_TASK)(own(update_task))
+    router.patch("/{task_id}/complete", response_model=TaskPublic, **operations.COMPLETE_TASK)(own(complete_task))
+    router.delete("/{task_id}", status_code=204, **operations.DELETE_TASK)(own(delete_task))
     return router

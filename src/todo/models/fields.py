@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NewType, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 from pydantic import Field as Limits
+from typing_extensions import TypeAliasType
 
 USER_ID_PATTERN = r"^[A-Za-z0-9._~@|:+=-]+$"
 USER_ID_LENGTH = 255
@@ -36,8 +37,9 @@ IdempotencyKey = NewType("IdempotencyKey", str)
 Versions = frozenset[int]
 """The versions of a task in one of which it must be for a change to happen."""
 
-Priority = Literal["low", "medium", "high"]
-PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+# A type with a name has a schema of its own in the OpenAPI document.
+Priority = TypeAliasType("Priority", Literal["low", "medium", "high"])
+PRIORITIES: tuple[Priority, ...] = get_args(Priority.__value__)
 
 
 # RFC 3339, section 5.6. `datetime.fromisoformat` accepts much more, such as dates without a time.

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast
 from pydantic import Field as Limits
+from typing_extensions import TypeAliasType
 
 from todo.models.fields import (
     DESCRIPTION_LENGTH,
@@ -25,12 +26,12 @@ PAGE_LENGTH = 1000
 TASK_BYTES = 4 * (TITLE_LENGTH + DESCRIPTION_LENGTH + TAGS_COUNT * TAG_LENGTH)
 PAGE_BYTES = 1024 * 1024
 
-Status = Literal["all", "pending", "completed"]
+Status = TypeAliasType("Status", Literal["all", "pending", "completed"])
 SortKey = Literal["created_at", "updated_at", "title", "due_at", "priority", "order"]
 if TYPE_CHECKING:
     Sort = str  # a type checker cannot compute a Literal
 else:
-    Sort = Literal[*get_args(SortKey), *(f"-{key}" for key in get_args(SortKey))]
+    Sort = TypeAliasType("Sort", Literal[*get_args(SortKey), *(f"-{key}" for key in get_args(SortKey))])
 
 
 def _read_digits(value: object) -> object:
@@ -49,20 +50,32 @@ class TaskQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: Status = "all"
+    status: Status = Limits(default="all", description="Tasks with this status. Default: `all`.")
     q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH), describe_text(SEARCH_LENGTH, is_trimmed=False)] = (
-        Limits(default="", description="Part of the title or the description, in any case.")
+        Limits(
+            default="",
+            description="Part of the title or the description, case-insensitive; every character is literal.",
+        )
     )
     tag: Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_sort_values)] = Limits(
-        default=[], description="All of these tags."
+        default=[], description="Tasks with this tag, exactly; repeated: with all of them."
     )
     priority: Annotated[list[Priority], FailFast(), AfterValidator(_sort_values)] = Limits(
-        default=[], description="Any of these priorities."
+        default=[], description="Tasks with this priority; repeated: with any of them."
     )
     due_before: DueAt | None = Limits(default=None, description="Due earlier than this.")
     due_after: DueAt | None = Limits(default=None, description="Due then or later.")
-    sort: Sort = Limits(default="-created_at", description="Tasks without a value come last, in either direction.")
-    limit: Annotated[int, BeforeValidator(_read_digits)] = Limits(default=PAGE_LENGTH, ge=1, le=PAGE_LENGTH)
+    sort: Sort = Limits(
+        default="-created_at",
+        description="The member to sort by; with a leading `-`, descending. Tasks without a value come last, in either "
+        "direction. Default: `-created_at`.",
+    )
+    limit: Annotated[int, BeforeValidator(_read_digits)] = Limits(
+        default=PAGE_LENGTH,
+        ge=1,
+        le=PAGE_LENGTH,
+        description=f"The number of tasks on a page; large texts may make it fewer. Default: {PAGE_LENGTH}.",
+    )
     cursor: str | None = Limits(default=None, description="Opaque position from the previous page's `Link`.")
 
     @property

@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
-from pydantic import Field as Limits
 from pydantic_core import InitErrorDetails
 from sqlalchemy import (
     TIMESTAMP,
@@ -151,7 +150,7 @@ class Task(SQLModel, table=True):
 
 
 class TaskPublic(SQLModel):
-    """A task in a response, as the OpenAPI document describes it."""
+    """A task in a response."""
 
     id: UUID
     user_id: str
@@ -166,7 +165,7 @@ class TaskPublic(SQLModel):
     created_at: datetime
     updated_at: datetime
     version: int
-    url: str = ""
+    url: str
 
 
 @dataclass
@@ -195,10 +194,6 @@ class TaskRow:
 SET_BY_SERVICE = ("id", "completed_at", "created_at", "updated_at", "version", "url")
 
 
-def _declare_read_only(schema: dict[str, Any], model: type["_TaskInput"]) -> None:
-    schema["properties"] |= {name: {"readOnly": True} for name in model.ignored}
-
-
 # Not SQLModel, which passes the members as keyword arguments, so that one named `cls` breaks it.
 class _TaskInput(BaseModel):
     """The base of request bodies about one task: members of a task that cannot be set are ignored, others are refused.
@@ -206,12 +201,10 @@ class _TaskInput(BaseModel):
     So a client may send back what it has read, and a misspelt member is never lost.
     """
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_declare_read_only)
+    model_config = ConfigDict(extra="forbid")
     ignored: ClassVar[Sequence[str]] = SET_BY_SERVICE
 
-    user_id: str | None = Limits(
-        default=None, description="If given, the owner's.", json_schema_extra={"readOnly": True}
-    )
+    user_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -242,12 +235,8 @@ def make_fingerprint(task: TaskCreate) -> bytes:
     return sha256(json.dumps(sent, sort_keys=True).encode()).digest()
 
 
-def _drop_default(schema: dict[str, Any]) -> None:
-    del schema["default"]
-
-
 # The default of a member that may be left out but not be null; `model_fields_set` tells whether it was given.
-_OMITTED: Any = Limits(default=None, json_schema_extra=_drop_default)
+_OMITTED: Any = None
 
 
 class TaskUpdate(_TaskInput):
@@ -263,11 +252,9 @@ class TaskUpdate(_TaskInput):
 
 
 class TaskCompletion(_TaskInput):
-    """The body of a completion: an empty one toggles the task, any other must have `completed`.
+    """The body of a completion: without members, it toggles the task; any other must have `completed`."""
 
-    A client that has lost `completed` on the way must not toggle, since a repetition would toggle it back.
-    """
-
+    # A client that has lost `completed` on the way must not toggle, since a repetition would toggle it back.
     ignored: ClassVar[Sequence[str]] = tuple(
         name for name in TaskPublic.model_fields if name not in ("user_id", "completed")
     )
@@ -285,7 +272,7 @@ class TaskCompletion(_TaskInput):
 
 
 class TasksCompletion(BaseModel):
-    """The body of a completion of many tasks, which are set and never toggled."""
+    """The body of a completion of many tasks, which sets `completed` and never toggles it."""
 
     model_config = ConfigDict(extra="forbid")
 
