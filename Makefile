@@ -1,7 +1,7 @@
 # Every target installs what it needs: only Python 3.11 or newer and make are required.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz statements bench bench-quick mutants soak fix migrate lock clean
+.PHONY: help run dev test check fuzz statements openapi bench bench-quick mutants soak fix migrate lock clean
 
 # The tests create a database unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -49,6 +49,9 @@ bench-quick: $(VENV)/dev ## Measure some of them, into bench-results (2 minutes)
 
 statements: $(VENV)/dev ## Write every SQL statement on tasks to tests/database/statements.sql
 	@$(BIN)/python -m tests.database.golden
+
+openapi: $(VENV)/dev ## Write the OpenAPI document to docs/openapi.json
+	@env -u TODO_PUBLIC_URL -u TODO_IDENTIFY_OWNER $(BIN)/todo openapi > docs/openapi.json
 
 mutants: $(VENV)/dev ## Run mutation tests (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)
