@@ -1,6 +1,7 @@
 """The OpenAPI document: what FastAPI makes of the routes, completed by what it cannot be told there."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any, TypeAlias
 
 from fastapi import FastAPI
@@ -132,13 +133,16 @@ EXAMPLES: Mapping[str, object] = {
 class DocumentedApi(FastAPI):
     """FastAPI with a complete OpenAPI document."""
 
+    _document: dict[str, Any] | None = None
+
     def openapi(self) -> dict[str, Any]:
-        """Return the OpenAPI document, made once."""
-        known = self.openapi_schema
-        document = super().openapi()
-        if document is not known:
+        """Return the OpenAPI document, made when it is first asked for."""
+        if self._document is None:
+            # A copy: another thread may be given FastAPI's own at the same time.
+            document = deepcopy(super().openapi())
             _complete(document)
-        return document
+            self._document = document
+        return self._document
 
 
 def _complete(document: dict[str, Any]) -> None:
