@@ -8,7 +8,7 @@ from uuid import UUID
 
 from todo.database.store import TaskStore
 from todo.models.fields import IdempotencyKey, Versions
-from todo.models.queries import Position, SortKey, Status, TaskQuery
+from todo.models.queries import Position, SortKey, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskUpdate
 
 METHODS = [name for name, _ in inspect.getmembers(TaskStore, inspect.iscoroutinefunction) if not name.startswith("_")]
@@ -30,6 +30,8 @@ FILTERS: list[dict[str, object]] = [
     {"due_before": "2030-01-01T00:00:00Z", "due_after": "2020-01-01T00:00:00Z"},
     {"limit": 20},
 ]
+EVERY_FILTER = {name: value for filters in FILTERS for name, value in filters.items() if name != "limit"}
+SELECTIONS: list[dict[str, object]] = [*FILTERS, EVERY_FILTER, {"status": "completed"}]
 # Every kind of first page and of later page that there is, each with every filter.
 LISTS = [
     (TaskQuery.model_validate({**filters, "sort": direction + key}), position)
@@ -49,7 +51,7 @@ EXAMPLES: dict[Any, Sequence[object]] = {
     bool: [True],
     IdempotencyKey | None: [None, IdempotencyKey("key")],
     Versions | None: [None, frozenset(), frozenset({1, 2})],
-    Status: ["all", "pending", "completed"],
+    TaskSelection: [TaskSelection.model_validate({"status": "all", **filters}) for filters in SELECTIONS],
 }
 
 Call = Callable[[TaskStore], Coroutine[Any, Any, object]]

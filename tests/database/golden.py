@@ -10,7 +10,15 @@ import sqlglot
 
 from todo.database import statements
 from todo.database.compiled import Statement
-from todo.database.statements import FILTERS, Change, ListShape, Start, compile_list
+from todo.database.statements import (
+    FILTERS,
+    Change,
+    ListShape,
+    Start,
+    compile_complete_all,
+    compile_list,
+    compile_remove_all,
+)
 from todo.models.queries import Sort
 
 # Falling and rising, of a text in any case, and of what may be null.
@@ -33,6 +41,10 @@ def find_statements() -> Iterator[tuple[str, Statement]]:
         elif isinstance(found, Change):
             yield name, found.always
             yield f"{name}, in certain versions", found.guarded
+    for filters in (frozenset[str](), frozenset(FILTERS)):
+        which = "with every filter" if filters else "without filters"
+        yield f"complete all {which}", compile_complete_all(filters)
+        yield f"remove all {which}", compile_remove_all(filters)
     for sort, start in SHAPES:
         yield f"list by {sort}, from {start}", compile_list(ListShape(sort, frozenset(), start, is_cut=False))
     for name in FILTERS:

@@ -374,20 +374,91 @@ FROM current
 LEFT OUTER JOIN changed
   ON TRUE;
 
--- COMPLETE_ALL
--- $4 is 'all'
--- $5 is 'completed'
--- $6 is 0
+-- complete all without filters
+-- $3 is 0
+WITH locked AS (
+  SELECT
+    tasks.id AS id
+  FROM tasks
+  WHERE
+    tasks.user_id = CAST($2 AS VARCHAR) AND tasks.completed <> $1
+  ORDER BY
+    tasks.id   FOR UPDATE
+), changed AS (
+  UPDATE tasks SET completed = $1, completed_at = CASE
+    WHEN (
+      tasks.completed IS DISTINCT FROM $1
+    )
+    THEN CASE WHEN tasks.completed THEN NULL ELSE CLOCK_TIMESTAMP() END
+    ELSE tasks.completed_at
+  END, updated_at = CASE WHEN (
+    tasks.completed IS DISTINCT FROM $1
+  ) THEN CLOCK_TIMESTAMP() ELSE tasks.updated_at END, version = (
+    tasks.version + CAST(tasks.completed IS DISTINCT FROM $1 AS INT)
+  )
+  WHERE
+    tasks.user_id = CAST($2 AS VARCHAR)
+    AND tasks.completed <> $1
+    AND (
+      SELECT
+        COUNT(*) AS count_2
+      FROM locked
+    ) > CAST($3 AS INT)
+  RETURNING tasks.id
+)
+SELECT
+  COUNT(*) AS count_1
+FROM changed;
+
+-- remove all without filters
+-- $2 is 0
+WITH locked AS (
+  SELECT
+    tasks.id AS id
+  FROM tasks
+  WHERE
+    tasks.user_id = CAST($1 AS VARCHAR)
+  ORDER BY
+    tasks.id   FOR UPDATE
+), changed AS (
+  DELETE FROM tasks
+  WHERE
+    tasks.user_id = CAST($1 AS VARCHAR) AND (
+      SELECT
+        COUNT(*) AS count_2
+      FROM locked
+    ) > CAST($2 AS INT)
+  RETURNING tasks.id
+)
+SELECT
+  COUNT(*) AS count_1
+FROM changed;
+
+-- complete all with every filter
+-- $7 is 0
+-- $8 is 0
+-- $10 is 'completed'
+-- $12 is 0
 WITH locked AS (
   SELECT
     tasks.id AS id
   FROM tasks
   WHERE
     tasks.user_id = CAST($2 AS VARCHAR)
+    AND tasks.due_at >= CAST($3 AS TIMESTAMPTZ)
+    AND tasks.due_at < CAST($4 AS TIMESTAMPTZ)
+    AND tasks.priority = ANY(
+      CAST($5 AS SMALLINT[])
+    )
     AND (
-      CAST($3 AS VARCHAR) = CAST($4 AS VARCHAR) OR tasks.completed = (
-        CAST($3 AS VARCHAR) = CAST($5 AS VARCHAR)
-      )
+      POSITION(LOWER(CAST($6 AS VARCHAR)) IN LOWER(tasks.title)) > CAST($7 AS INT)
+      OR POSITION(LOWER(CAST($6 AS VARCHAR)) IN LOWER(tasks.description)) > CAST($8 AS INT)
+    )
+    AND tasks.completed = (
+      CAST($9 AS VARCHAR) = CAST($10 AS VARCHAR)
+    )
+    AND (
+      tasks.tags @> CAST($11 AS TEXT[])
     )
     AND tasks.completed <> $1
   ORDER BY
@@ -406,37 +477,58 @@ WITH locked AS (
   )
   WHERE
     tasks.user_id = CAST($2 AS VARCHAR)
+    AND tasks.due_at >= CAST($3 AS TIMESTAMPTZ)
+    AND tasks.due_at < CAST($4 AS TIMESTAMPTZ)
+    AND tasks.priority = ANY(
+      CAST($5 AS SMALLINT[])
+    )
     AND (
-      CAST($3 AS VARCHAR) = CAST($4 AS VARCHAR) OR tasks.completed = (
-        CAST($3 AS VARCHAR) = CAST($5 AS VARCHAR)
-      )
+      POSITION(LOWER(CAST($6 AS VARCHAR)) IN LOWER(tasks.title)) > CAST($7 AS INT)
+      OR POSITION(LOWER(CAST($6 AS VARCHAR)) IN LOWER(tasks.description)) > CAST($8 AS INT)
+    )
+    AND tasks.completed = (
+      CAST($9 AS VARCHAR) = CAST($10 AS VARCHAR)
+    )
+    AND (
+      tasks.tags @> CAST($11 AS TEXT[])
     )
     AND tasks.completed <> $1
     AND (
       SELECT
         COUNT(*) AS count_2
       FROM locked
-    ) > CAST($6 AS INT)
+    ) > CAST($12 AS INT)
   RETURNING tasks.id
 )
 SELECT
   COUNT(*) AS count_1
 FROM changed;
 
--- REMOVE_ALL
--- $3 is 'all'
--- $4 is 'completed'
--- $5 is 0
+-- remove all with every filter
+-- $6 is 0
+-- $7 is 0
+-- $9 is 'completed'
+-- $11 is 0
 WITH locked AS (
   SELECT
     tasks.id AS id
   FROM tasks
   WHERE
     tasks.user_id = CAST($1 AS VARCHAR)
+    AND tasks.due_at >= CAST($2 AS TIMESTAMPTZ)
+    AND tasks.due_at < CAST($3 AS TIMESTAMPTZ)
+    AND tasks.priority = ANY(
+      CAST($4 AS SMALLINT[])
+    )
     AND (
-      CAST($2 AS VARCHAR) = CAST($3 AS VARCHAR) OR tasks.completed = (
-        CAST($2 AS VARCHAR) = CAST($4 AS VARCHAR)
-      )
+      POSITION(LOWER(CAST($5 AS VARCHAR)) IN LOWER(tasks.title)) > CAST($6 AS INT)
+      OR POSITION(LOWER(CAST($5 AS VARCHAR)) IN LOWER(tasks.description)) > CAST($7 AS INT)
+    )
+    AND tasks.completed = (
+      CAST($8 AS VARCHAR) = CAST($9 AS VARCHAR)
+    )
+    AND (
+      tasks.tags @> CAST($10 AS TEXT[])
     )
   ORDER BY
     tasks.id   FOR UPDATE
@@ -444,16 +536,26 @@ WITH locked AS (
   DELETE FROM tasks
   WHERE
     tasks.user_id = CAST($1 AS VARCHAR)
+    AND tasks.due_at >= CAST($2 AS TIMESTAMPTZ)
+    AND tasks.due_at < CAST($3 AS TIMESTAMPTZ)
+    AND tasks.priority = ANY(
+      CAST($4 AS SMALLINT[])
+    )
     AND (
-      CAST($2 AS VARCHAR) = CAST($3 AS VARCHAR) OR tasks.completed = (
-        CAST($2 AS VARCHAR) = CAST($4 AS VARCHAR)
-      )
+      POSITION(LOWER(CAST($5 AS VARCHAR)) IN LOWER(tasks.title)) > CAST($6 AS INT)
+      OR POSITION(LOWER(CAST($5 AS VARCHAR)) IN LOWER(tasks.description)) > CAST($7 AS INT)
+    )
+    AND tasks.completed = (
+      CAST($8 AS VARCHAR) = CAST($9 AS VARCHAR)
+    )
+    AND (
+      tasks.tags @> CAST($10 AS TEXT[])
     )
     AND (
       SELECT
         COUNT(*) AS count_2
       FROM locked
-    ) > CAST($5 AS INT)
+    ) > CAST($11 AS INT)
   RETURNING tasks.id
 )
 SELECT

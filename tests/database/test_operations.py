@@ -13,7 +13,7 @@ from todo.database.engine import Database
 from todo.database.store import Page, TaskStore
 from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
 from todo.models.fields import IdempotencyKey, Owner
-from todo.models.queries import PAGE_BYTES, Position, Status, TaskQuery
+from todo.models.queries import PAGE_BYTES, Position, Status, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskRow, TaskUpdate
 
 LATER = datetime(2030, 1, 31, 9, 30, tzinfo=UTC)
@@ -247,7 +247,7 @@ async def test_bulk_completion_changes_those_that_differ(
     tasks = [await add(store, completed=done) for done in (True, False, True)]
     others = [await add(stranger, completed=done) for done in (True, False)]
 
-    count = await store.complete_all(status, completed=completed)
+    count = await store.complete_all(TaskSelection(status=status), completed=completed)
 
     for task in tasks:
         now = await store.get(task.id)
@@ -268,14 +268,16 @@ async def test_bulk_removal_removes_those_of_the_status(store: TaskStore, strang
     other = await add(stranger, completed=True)
     left = [task for task in tasks if status not in {"all", "completed" if task.completed else "pending"}]
 
-    assert await store.remove_all(status) == len(tasks) - len(left)
+    assert await store.remove_all(TaskSelection(status=status)) == len(tasks) - len(left)
     assert (await store.page(TaskQuery())).tasks == left[::-1]
     assert (await stranger.page(TaskQuery())).tasks == [other]
 
 
 async def test_bulk_operation_on_nothing_counts_nothing(store: TaskStore) -> None:
     """It is no error."""
-    assert (await store.complete_all("all", completed=True), await store.remove_all("all")) == (0, 0)
+    every = TaskSelection(status="all")
+
+    assert (await store.complete_all(every, completed=True), await store.remove_all(every)) == (0, 0)
 
 
 FILTERED: list[dict[str, object]] = [
@@ -285,28 +287,28 @@ FILTERED: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ({}, [0, 1, 2]),
-        ({"status": "pending"}, [1, 2]),
-        ({"status": "completed"}, [0]),
-        ({"q": "Milk"}, [0, 1]),
-        ({"q": "the"}, [1]),
-        ({"q": "buy"}, [0]),
-        ({"q": "%"}, [2]),
-        ({"q": "_"}, []),
-        ({"tag": ["a"]}, [0, 1]),
-        ({"tag": ["a", "b"]}, [1]),
-        ({"priority": ["low"]}, [0]),
-        ({"priority": ["low", "high"]}, [0, 1]),
-        ({"due_before": LATER.isoformat()}, []),
-        ({"due_before": (LATER + timedelta(microseconds=1)).isoformat()}, [1]),
-        ({"due_after": LATER.isoformat()}, [1, 2]),
-        ({"due_after": (LATER + timedelta(microseconds=1)).isoformat()}, [2]),
-        ({"q": "milk", "status": "pending", "tag": ["a"]}, [1]),
-    ],
-)
+FOUND: list[tuple[dict[str, object], list[int]]] = [
+    ({}, [0, 1, 2]),
+    ({"status": "pending"}, [1, 2]),
+    ({"status": "completed"}, [0]),
+    ({"q": "Milk"}, [0, 1]),
+    ({"q": "the"}, [1]),
+    ({"q": "buy"}, [0]),
+    ({"q": "%"}, [2]),
+    ({"q": "_"}, []),
+    ({"tag": ["a"]}, [0, 1]),
+    ({"tag": ["a", "b"]}, [1]),
+    ({"priority": ["low"]}, [0]),
+    ({"priority": ["low", "high"]}, [0, 1]),
+    ({"due_before": LATER.isoformat()}, []),
+    ({"due_before": (LATER + timedelta(microseconds=1)).isoformat()}, [1]),
+    ({"due_after": LATER.isoformat()}, [1, 2]),
+    ({"due_after": (LATER + timedelta(microseconds=1)).isoformat()}, [2]),
+    ({"q": "milk", "status": "pending", "tag": ["a"]}, [1]),
+]
+
+
+@pytest.mark.parametrize(("query", "found"), FOUND)
 async def test_page_has_what_the_filters_leave(
     store: TaskStore, stranger: TaskStore, query: dict[str, object], found: list[int]
 ) -> None:
@@ -318,6 +320,28 @@ async def test_page_has_what_the_filters_leave(
     for limit in (20, 1000):
         page = await store.page(TaskQuery.model_validate({**query, "sort": "created_at", "limit": limit}))
         assert page == Page([tasks[number] for number in found], None)
+
+
+@pytest.mark.parametrize(("query", "found"), FOUND)
+@pytest.mark.parametrize("completed", [True, False])
+async def test_bulk_operation_takes_the_filters_of_a_page(
+    store: TaskStore, stranger: TaskStore, query: dict[str, object], found: list[int], *, completed: bool
+) -> None:
+    """What it changes and counts is what the page with them has; and it is the owner's."""
+    tasks = [await add(store, **members) for members in FILTERED]
+    others = [await add(stranger, **members) for members in FILTERED]
+    selection = TaskSelection.model_validate({"status": "all", **query})
+    differing = [tasks[number].id for number in found if tasks[number].completed != completed]
+
+    assert await store.complete_all(selection, completed=completed) == len(differing)
+    assert [task.id for task in tasks if (await store.get(task.id)).version == 2] == differing
+    for task_id in differing:
+        await store.toggle(task_id)
+
+    assert await store.remove_all(selection) == len(found)
+    left = [task.id for number, task in enumerate(tasks) if number not in found]
+    assert [task.id for task in (await store.page(TaskQuery(sort="created_at"))).tasks] == left
+    assert [await stranger.get(task.id) for task in others] == others
 
 
 # Two tasks for each value, whose ids say in which order they were added; values in order, those without one at the end.

@@ -16,7 +16,7 @@ from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.errors import PreconditionFailed, TaskNotFound
 from todo.models.fields import IdempotencyKey, Owner
-from todo.models.queries import Position, TaskQuery
+from todo.models.queries import Position, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskUpdate
 from todo.settings import Settings
 
@@ -61,8 +61,9 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
         lambda store, task_id: store.edit(task_id, TaskUpdate(title="Renamed"), frozenset({1})),
         lambda store, task_id: store.edit(task_id, TaskUpdate(title="Renamed"), frozenset({2})),
         lambda store, task_id: store.remove(task_id, frozenset({2})),
-        lambda store, _: store.complete_all("pending", completed=True),
-        lambda store, _: store.remove_all("all"),
+        lambda store, _: store.complete_all(TaskSelection(status="pending"), completed=True),
+        lambda store, _: store.remove_all(TaskSelection(status="all")),
+        lambda store, _: store.remove_all(TaskSelection(status="pending", q="a", priority=["low"])),
     ],
     ids=[
         *(
@@ -77,7 +78,8 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
             "set_completed",
             "remove",
         ),
-        *("edit if it matches", "edit if it does not", "remove if it does not", "complete_all", "remove_all"),
+        *("edit if it matches", "edit if it does not", "remove if it does not"),
+        *("complete_all", "remove_all", "remove_all with filters"),
     ],
 )
 @pytest.mark.parametrize("is_found", [True, False], ids=["found", "absent"])
@@ -122,7 +124,9 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
         ("GET", tasks_url, None),
         ("GET", second_page, None),
         ("PATCH", f"{tasks_url}?status=completed", {"completed": False}),
+        ("PATCH", f"{tasks_url}?status=pending&q=one&tag=shop&priority=low&sort=title", {"completed": True}),
         ("DELETE", f"{tasks_url}?status=completed", None),
+        ("DELETE", f"{tasks_url}?status=all&q=one&due_after=2030-01-01T00:00:00Z", None),
     ] + [
         (method, url + suffix, body)
         for url in (task_url, absent_url)

@@ -1,9 +1,13 @@
 """The SQL that the service sends, for whoever wants to read it or has changed it."""
 
+from collections.abc import Callable
+
+import pytest
 from tests import arguments
 from tests.database.golden import FILE, write
 
-from todo.database.statements import FILTERS, ListShape, compile_list
+from todo.database.compiled import Statement
+from todo.database.statements import FILTERS, ListShape, compile_complete_all, compile_list, compile_remove_all
 from todo.models.queries import TaskQuery
 
 
@@ -17,6 +21,12 @@ def test_statement_of_a_list_is_compiled_once() -> None:
     shape = ListShape("title", frozenset({"q"}), "first", is_cut=True)
 
     assert compile_list(shape) is compile_list(ListShape("title", frozenset({"q"}), "first", is_cut=True))
+
+
+@pytest.mark.parametrize("compile_change", [compile_complete_all, compile_remove_all])
+def test_change_of_many_is_compiled_once(compile_change: Callable[[frozenset[str]], Statement]) -> None:
+    """Two with the same filters differ in parameters alone."""
+    assert compile_change(frozenset({"q", "tag"})) is compile_change(frozenset({"tag", "q"}))
 
 
 def test_every_parameter_of_a_list_has_its_sql() -> None:

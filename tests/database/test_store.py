@@ -1,18 +1,21 @@
 """What concurrent requests do to a task: each statement is whole, so none is lost and none is half done."""
 
 import asyncio
+from typing import get_args
 from uuid import uuid4
 
 import pytest
 
 from todo.database.store import TaskStore
 from todo.errors import TaskNotFound
-from todo.models.queries import PAGE_LENGTH, TaskQuery
+from todo.models.queries import PAGE_LENGTH, Status, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskUpdate
 
 TOGGLES = 200
 BULK_ROUNDS = 60
 BULK_TASKS = 100
+EVERY, PENDING, COMPLETED = (TaskSelection(status=status) for status in get_args(Status.__value__))
+SEARCHED = TaskSelection(status="all", q="task")  # the same tasks, by another plan
 
 
 async def test_concurrent_toggles_end_where_parity_says(store: TaskStore) -> None:
@@ -80,16 +83,17 @@ async def test_concurrent_bulk_changes_never_deadlock(store: TaskStore) -> None:
         await asyncio.gather(*(store.toggle(task.id) for task in tasks[:: number % 3 + 1]))
 
         await asyncio.gather(
-            store.complete_all("all", completed=True),
-            store.complete_all("all", completed=False),
-            store.complete_all("pending", completed=True),
-            store.complete_all("completed", completed=False),
+            store.complete_all(EVERY, completed=True),
+            store.complete_all(EVERY, completed=False),
+            store.complete_all(PENDING, completed=True),
+            store.complete_all(COMPLETED, completed=False),
+            store.complete_all(SEARCHED, completed=True),
             *(store.toggle(task.id) for task in tasks),
         )
         if number % 10 == 9:
             counts = await asyncio.gather(
-                store.remove_all("all"), store.remove_all("completed"), store.complete_all("all", completed=True),
-                store.remove_all("pending"),
+                store.remove_all(EVERY), store.remove_all(COMPLETED), store.complete_all(EVERY, completed=True),
+                store.remove_all(PENDING), store.remove_all(SEARCHED),
             )  # fmt: skip
             assert sum(counts) - counts[2] == BULK_TASKS
             assert (await store.page(TaskQuery())).tasks == []

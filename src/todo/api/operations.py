@@ -29,7 +29,7 @@ from todo.errors import (
     TodoError,
     UnsupportedMediaType,
 )
-from todo.models.queries import TaskQuery
+from todo.models.queries import TaskQuery, TaskSelection
 from todo.models.tasks import TaskCompletion, TasksCompletion, TaskUpdate
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]  # FastAPI's type
@@ -106,11 +106,12 @@ LIST_TASKS: Options = {
 COMPLETE_TASKS: Options = {
     "summary": "Complete or reopen many tasks",
     "responses": describe_success(200, "The number of tasks that changed.") | describe_problems(*OF_WRITE, *OF_BODY),
-    "openapi_extra": _accept_merge_patch(TasksCompletion),
+    "openapi_extra": _accept_merge_patch(TasksCompletion) | describe(*describe_query(TaskSelection)),
 }
 DELETE_TASKS: Options = {
     "summary": "Delete many tasks",
     "responses": describe_success(200, "The number of tasks that were deleted.") | describe_problems(*OF_WRITE),
+    "openapi_extra": describe(*describe_query(TaskSelection)),
 }
 GET_TASK: Options = {
     "summary": "Read a task",

@@ -1,6 +1,7 @@
 """Routes that are stricter than FastAPI's about parameters, JSON and media types."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import ClassVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -18,11 +19,13 @@ def name_operation(route: APIRoute) -> str:
 class StrictRoute(APIRoute):
     """A route that refuses unknown parameters, and bodies that are not strictly JSON."""
 
+    ignored: ClassVar[Collection[str]] = ()  # query parameters that are accepted, and that its document leaves out
+
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # wider is enough
         """Wrap the handler that FastAPI makes."""
         handle = super().get_route_handler()
         members = _find_members(self.body_field.field_info.annotation) if self.body_field else None
-        parameters = find_parameters(self.dependant, self.openapi_extra or {})
+        parameters = dict.fromkeys(self.ignored, True) | find_parameters(self.dependant, self.openapi_extra or {})
 
         async def handle_strictly(request: Request) -> Response:
             check_parameters(request, parameters)

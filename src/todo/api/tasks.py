@@ -4,7 +4,7 @@ from typing import Annotated
 from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
 from todo.api import operations
@@ -20,11 +20,9 @@ from todo.api.parameters import read_query
 from todo.api.routes import StrictRoute, name_operation
 from todo.errors import Fault, InvalidInput
 from todo.models.fields import Owner
-from todo.models.queries import Status, TaskQuery
+from todo.models.queries import TaskQuery, TaskSelection
 from todo.models.tasks import TaskCompletion, TaskCreate, TaskPublic, TaskRow, TasksCompletion, TaskUpdate
 
-# Required, so that a client that has lost the id of one task cannot change them all.
-StatusChoice = Annotated[Status, Query(description="The tasks to change or delete.")]
 # A factory, because the document would have a default value.
 Completion = Annotated[TaskCompletion, Body(default_factory=TaskCompletion)]
 
@@ -69,16 +67,17 @@ async def list_tasks(request: Request, owner: Owner) -> Response:
     return response
 
 
-async def complete_tasks(request: Request, owner: Owner, status: StatusChoice, completion: TasksCompletion) -> Updated:
-    """Complete or reopen every task with the given status; `updated` counts those that changed."""
+async def complete_tasks(request: Request, owner: Owner, completion: TasksCompletion) -> Updated:
+    """Complete or reopen every task that matches the filters; `updated` counts those that changed."""
     tasks = open_store(request, owner)
-    return Updated(updated=await tasks.complete_all(status, completed=completion.completed))
+    selection = read_query(request, TaskSelection)
+    return Updated(updated=await tasks.complete_all(selection, completed=completion.completed))
 
 
-async def delete_tasks(request: Request, owner: Owner, status: StatusChoice) -> Deleted:
-    """Permanently delete every task with the given status."""
+async def delete_tasks(request: Request, owner: Owner) -> Deleted:
+    """Permanently delete every task that matches the filters."""
     tasks = open_store(request, owner)
-    return Deleted(deleted=await tasks.remove_all(status))
+    return Deleted(deleted=await tasks.remove_all(read_query(request, TaskSelection)))
 
 
 async def get_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
@@ -147,6 +146,12 @@ def _refuse_other_user(owner: Owner, user_id: str | None) -> None:
         raise InvalidInput(faults=[Fault(place="pointer", name="/user_id", detail="must be the owner's user id")])
 
 
+class CreationRoute(StrictRoute):
+    """The route that creates a task: the address of a list, with all its parameters, is one of the collection."""
+
+    ignored = frozenset(TaskQuery.model_fields)
+
+
 def make_router(identify_owner: IdentifyOwner) -> APIRouter:
     """Make the routes, in which `identify_owner` is the dependency that identifies the owner of a request."""
     refusals = () if identify_owner is trust_path else (401, 403)
@@ -161,7 +166,15 @@ def make_router(identify_owner: IdentifyOwner) -> APIRouter:
     def own(handler: Handler) -> Handler:
         return give_owner(handler, identify_owner)
 
-    router.post("", status_code=201, response_model=TaskPublic, **operations.CREATE_TASK)(own(create_task))
+    router.add_api_route(
+        "",
+        own(create_task),
+        methods=["POST"],
+        status_code=201,
+        response_model=TaskPublic,
+        route_class_override=CreationRoute,
+        **operations.CREATE_TASK,
+    )
     router.get("", response_model=list[TaskPublic], **operations.LIST_TASKS)(own(list_tasks))
     router.patch("", **operations.COMPLETE_TASKS)(own(complete_tasks))
     router.delete("", **operations.DELETE_TASKS)(own(delete_tasks))

@@ -5,7 +5,7 @@ writes, so no concurrent request can change anything between the two.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import gt, lt
 from typing import Any, Literal, NamedTuple
 
@@ -50,8 +50,6 @@ _COLUMNS = inspect(Task).columns
 WRITABLE = tuple(name for name in TaskCreate.model_fields if name != "user_id")
 PUBLIC = tuple(name for name in TaskPublic.model_fields if name != "url")
 _PUBLIC = tuple(_COLUMNS[name] for name in PUBLIC)
-_STATUS = bindparam("status", type_=Text)
-_IS_OF_STATUS = _COLUMNS.completed == (_STATUS == "completed")  # of the two that a task can have
 _OWNED = _COLUMNS.user_id == bindparam("owner")
 _ONE_TASK = and_(_OWNED, _COLUMNS.id == bindparam("task_id"))
 
@@ -138,7 +136,24 @@ SET_COMPLETED = _compile_change(_change({"completed": _value("completed")}))
 TOGGLE = _compile_change(_change({"completed": not_(_COLUMNS.completed)}))
 REMOVE = _compile_change(delete(Task).where(_ONE_TASK).returning(_COLUMNS.id))
 
-_HAS_STATUS = or_(_STATUS == "all", _IS_OF_STATUS)
+
+def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    # Not LIKE, in which `%`, `_` and `\` would have to be escaped.
+    return func.strpos(func.lower(column), func.lower(bindparam("q", type_=Text))) > 0
+
+
+FILTERS: Mapping[str, ColumnElement[bool]] = {
+    "status": _COLUMNS.completed == (bindparam("status", type_=Text) == "completed"),  # not `all`, which is no filter
+    "q": or_(_contains(_COLUMNS.title), _contains(_COLUMNS.description)),
+    "tag": _COLUMNS.tags.contains(bindparam("tag")),
+    "priority": _COLUMNS.priority == any_(bindparam("priority", type_=ARRAY(_COLUMNS.priority.type))),
+    "due_before": _COLUMNS.due_at < bindparam("due_before"),
+    "due_after": _COLUMNS.due_at >= bindparam("due_after"),
+}
+
+
+def _match(filters: frozenset[str]) -> list[ColumnElement[bool]]:
+    return [_OWNED, *(FILTERS[name] for name in sorted(filters))]
 
 
 def _count_changed(change: Update | Delete, condition: ColumnElement[bool]) -> Statement:
@@ -154,29 +169,21 @@ def _count_changed(change: Update | Delete, condition: ColumnElement[bool]) -> S
     return Statement(select(func.count()).select_from(changed))
 
 
-COMPLETE_ALL = _count_changed(
-    update(Task).values(**_assign({"completed": _value("completed")})),
-    and_(_OWNED, _HAS_STATUS, _COLUMNS.completed != _value("completed")),
-)
-REMOVE_ALL = _count_changed(delete(Task), and_(_OWNED, _HAS_STATUS))
+@cache  # of 64 at most: one for each set of filters
+def compile_complete_all(filters: frozenset[str]) -> Statement:
+    """Complete or reopen all tasks that match the filters, and count those that were not so before."""
+    completed = _value("completed")
+    change = update(Task).values(**_assign({"completed": completed}))
+    return _count_changed(change, and_(*_match(filters), _COLUMNS.completed != completed))
+
+
+@cache  # of 64 at most: one for each set of filters
+def compile_remove_all(filters: frozenset[str]) -> Statement:
+    """Delete all tasks that match the filters, and count them."""
+    return _count_changed(delete(Task), and_(*_match(filters)))
 
 
 Start = Literal["first", "value", "null"]  # of a page: at the first task, after a value or after a null
-
-
-def _contains(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    # Not LIKE, in which `%`, `_` and `\` would have to be escaped.
-    return func.strpos(func.lower(column), func.lower(bindparam("q", type_=Text))) > 0
-
-
-FILTERS: Mapping[str, ColumnElement[bool]] = {
-    "status": _IS_OF_STATUS,
-    "q": or_(_contains(_COLUMNS.title), _contains(_COLUMNS.description)),
-    "tag": _COLUMNS.tags.contains(bindparam("tag")),
-    "priority": _COLUMNS.priority == any_(bindparam("priority", type_=ARRAY(_COLUMNS.priority.type))),
-    "due_before": _COLUMNS.due_at < bindparam("due_before"),
-    "due_after": _COLUMNS.due_at >= bindparam("due_after"),
-}
 
 
 def _sort_key(name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -204,7 +211,7 @@ def compile_list(shape: ListShape) -> Statement:
     column, id_ = _COLUMNS[name], _COLUMNS.id
     after_value, after_id = bindparam("after_value", type_=column.type), bindparam("after_id", type_=id_.type)
     key, after_key = _sort_key(name, column), _sort_key(name, after_value)
-    conditions = [_OWNED, *(FILTERS[name] for name in sorted(shape.filters))]
+    conditions = _match(shape.filters)
     if shape.start == "value":
         # No comparison with null is true, so tasks without a value need a condition of their own. Over an index this
         # would have to be a UNION ALL: see docs/decisions.md, 10.

@@ -10,10 +10,20 @@ from uuid_utils.compat import uuid7
 from todo.database import statements
 from todo.database.compiled import Statement
 from todo.database.engine import Database, Row, Rows
-from todo.database.statements import FILTERS, PUBLIC, WRITABLE, Change, ListShape, Start, compile_list
+from todo.database.statements import (
+    FILTERS,
+    PUBLIC,
+    WRITABLE,
+    Change,
+    ListShape,
+    Start,
+    compile_complete_all,
+    compile_list,
+    compile_remove_all,
+)
 from todo.errors import IdempotencyKeyReused, PreconditionFailed, TaskNotFound
 from todo.models.fields import IdempotencyKey, Owner, Versions
-from todo.models.queries import PAGE_BYTES, TASK_BYTES, Position, SortKey, Status, TaskQuery
+from todo.models.queries import PAGE_BYTES, TASK_BYTES, Position, SortKey, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskRow, TaskUpdate, make_fingerprint
 
 _Run: TypeAlias = Callable[[Statement, Mapping[str, object]], Awaitable[Rows]]
@@ -73,7 +83,7 @@ class TaskStore:
 
         At most its limit, and fewer where their texts would reach PAGE_BYTES.
         """
-        filters = query.model_dump(include=set(FILTERS), exclude_defaults=True)
+        filters = _read_filters(query)
         parameters = {"owner": self.owner, "limit": query.limit + 1, **filters}  # one more: is there a next page?
         if after:
             parameters |= {"after_value": after.value, "after_id": after.id}
@@ -106,16 +116,23 @@ class TaskStore:
         """Delete a task permanently."""
         await self._change(statements.REMOVE, task_id, versions)
 
-    async def complete_all(self, status: Status, *, completed: bool) -> int:
-        """Complete or reopen every task of a status, and return how many changed."""
-        return await self._count(statements.COMPLETE_ALL, {"status": status, "new_completed": completed})
+    async def complete_all(self, selection: TaskSelection, *, completed: bool) -> int:
+        """Complete or reopen every task of a selection, and return how many changed."""
+        return await self._change_all(compile_complete_all, selection, {"new_completed": completed})
 
-    async def remove_all(self, status: Status) -> int:
-        """Permanently delete every task of a status, and return how many there were."""
-        return await self._count(statements.REMOVE_ALL, {"status": status})
+    async def remove_all(self, selection: TaskSelection) -> int:
+        """Permanently delete every task of a selection, and return how many there were."""
+        return await self._change_all(compile_remove_all, selection)
 
-    async def _count(self, statement: Statement, parameters: Mapping[str, object]) -> int:
-        [(count,)] = await self._database.write(statement, {"owner": self.owner, **parameters})
+    async def _change_all(
+        self,
+        compile_change: Callable[[frozenset[str]], Statement],
+        selection: TaskSelection,
+        values: Mapping[str, object] = NOTHING,
+    ) -> int:
+        filters = _read_filters(selection)
+        parameters = {"owner": self.owner, **filters, **values}
+        [(count,)] = await self._database.write(compile_change(frozenset(filters)), parameters)
         return int(count)
 
     async def _change(
@@ -142,6 +159,14 @@ class TaskStore:
 
 def _read(row: Row) -> TaskRow:
     return TaskRow(*row[:_MEMBERS])
+
+
+def _read_filters(selection: TaskSelection) -> dict[str, object]:
+    """Return the values of the filters that leave out any task."""
+    filters = selection.model_dump(include=set(FILTERS), exclude_defaults=True)
+    if selection.status == "all":
+        filters.pop("status", None)
+    return filters
 
 
 def _find_position(task: TaskRow, key: SortKey) -> Position:

@@ -45,12 +45,15 @@ def _sort_values(values: Sequence[str]) -> list[str]:
     return sorted(set(values))
 
 
-class TaskQuery(BaseModel):
-    """Which tasks a list has, in which order, and where a page begins."""
+class TaskSelection(BaseModel):
+    """Which tasks a change of many is for: those of a list, whose order means nothing to it.
+
+    The status is required, so that a client that has lost the id of one task cannot change them all.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    status: Status = Limits(default="all", description="Tasks with this status. Default: `all`.")
+    status: Status = Limits(description="Tasks with this status; `all` means any.")
     q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH), describe_text(SEARCH_LENGTH, is_trimmed=False)] = (
         Limits(
             default="",
@@ -70,6 +73,12 @@ class TaskQuery(BaseModel):
         description="The member to sort by; with a leading `-`, descending. Tasks without a value come last, in either "
         "direction. Default: `-created_at`.",
     )
+
+
+class TaskQuery(TaskSelection):
+    """Which tasks a list has, in which order, and where a page begins."""
+
+    status: Status = Limits(default="all", description="Tasks with this status. Default: `all`.")
     limit: Annotated[int, BeforeValidator(_read_digits)] = Limits(
         default=PAGE_LENGTH,
         ge=1,
