@@ -30,8 +30,11 @@ LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 REQUEST_HEADERS = [
     "Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", "X-Request-ID",
+    "traceparent", "tracestate", "baggage",  # which tracing in a browser sends unasked
 ]  # fmt: skip
-EXPOSED_HEADERS = ["ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After"]
+EXPOSED_HEADERS = [
+    "ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After", "Allow", "Accept-Patch", "Date",
+]  # fmt: skip
 PREFLIGHT_SECONDS = 600
 
 _log = logging.getLogger(__name__)
