@@ -127,7 +127,7 @@ async def test_read_of_what_the_client_has_is_304(
 
     assert (response.status_code, response.content) == (304, b"")
     assert response.headers["ETag"] == '"2"'
-    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Cache-Control"] == "private, no-cache"
     assert "Content-Type" not in response.headers
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import httpx2
 import pytest
+from tests.api.test_tasks import add
 from tests.support import open_client
 
 from todo.app import create_app
@@ -48,9 +49,56 @@ async def test_request_id_that_could_do_harm_is_replaced(client: httpx2.AsyncCli
     assert str(UUID(response.headers["X-Request-ID"])) != forged
 
 
-@pytest.mark.parametrize("path", ["/api/u/tasks", "/api/u/tasks/not-a-uuid"])
-async def test_tasks_are_not_cached(client: httpx2.AsyncClient, path: str) -> None:
-    """A user's tasks stay in no cache on the way."""
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_tasks_that_are_read_are_kept_by_the_browser_alone(
+    client: httpx2.AsyncClient, tasks_url: str, method: str
+) -> None:
+    """It asks with the entity tag whether they are current; no cache on the way keeps them."""
+    url = str((await add(client, tasks_url))["url"])
+
+    read = await client.request(method, url)
+    unchanged = await client.request(method, url, headers={"If-None-Match": read.headers["ETag"]})
+    listed = await client.request(method, tasks_url)
+
+    assert [each.status_code for each in (read, unchanged, listed)] == [200, 304, 200]
+    assert {each.headers["Cache-Control"] for each in (read, unchanged, listed)} == {"private, no-cache"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "", 201),
+        ("PATCH", "/{id}", 200),
+        ("PUT", "/{id}", 200),
+        ("PATCH", "/{id}/complete", 200),
+        ("PATCH", "?status=all", 200),
+        ("DELETE", "?status=all", 200),
+        ("DELETE", "/{id}", 204),
+        ("OPTIONS", "/{id}", 204),
+        ("POST", "/{id}", 405),
+        ("GET", "/not-a-uuid", 422),
+        ("GET", "?sort=id", 422),
+        ("GET", "/00000000-0000-0000-0000-000000000000", 404),
+        ("HEAD", "/00000000-0000-0000-0000-000000000000", 404),
+    ],
+)
+async def test_errors_and_answers_to_writes_are_not_kept(
+    client: httpx2.AsyncClient, tasks_url: str, method: str, path: str, status: int
+) -> None:
+    """They tell what has happened once."""
+    task = await add(client, tasks_url)
+    body = {"title": "A title", "completed": True} if "?" not in path else {"completed": True}
+
+    response = await client.request(
+        method, tasks_url + path.format(id=task["id"]), json=body if method in {"POST", "PUT", "PATCH"} else None
+    )
+
+    assert (response.status_code, response.headers["Cache-Control"]) == (status, "no-store")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/none", "/nothing"])
+async def test_health_is_not_kept(client: httpx2.AsyncClient, path: str) -> None:
+    """Nor is that there is nothing: a probe learns how things are now."""
     assert (await client.get(path)).headers["Cache-Control"] == "no-store"
 
 

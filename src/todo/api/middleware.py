@@ -36,6 +36,7 @@ EXPOSED_HEADERS = [
     "ETag", "Link", "Location", "X-Request-ID", "Idempotent-Replayed", "Retry-After", "Allow", "Accept-Patch", "Date",
 ]  # fmt: skip
 PREFLIGHT_SECONDS = 600
+CACHEABLE = {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class RequestContext:
         request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(uuid4())
         raw_id = request_id.encode()
         scope["state"]["request_id"] = request_id
-        method, is_private = scope["method"], scope["path"].startswith("/api/")
+        method, path = scope["method"], scope["path"]
         started, status = perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
@@ -64,9 +65,11 @@ class RequestContext:
                 status = message["status"]
                 # No route sets any of these.
                 headers = message["headers"]
-                headers += [(b"x-request-id", raw_id), (b"x-content-type-options", b"nosniff")]
-                if is_private:
-                    headers.append((b"cache-control", b"no-store"))
+                headers += [
+                    (b"x-request-id", raw_id),
+                    (b"x-content-type-options", b"nosniff"),
+                    (b"cache-control", _find_caching(method, path, status)),
+                ]
             await send(message)
 
         try:
@@ -191,6 +194,13 @@ class UnexpectedErrors:
             request_id = scope["state"]["request_id"]
             _log.exception("Request %s failed", request_id)
             await answer(InternalError(), request_id)(scope, receive, send)
+
+
+def _find_caching(method: str, path: str, status: int) -> bytes:
+    """Return the `Cache-Control` of a response: what was read may be kept, and is asked for before it is used again."""
+    if status not in CACHEABLE or method not in {"GET", "HEAD"} or path.startswith("/health/"):
+        return b"no-store"
+    return b"private, no-cache" if path.startswith("/api/") else b"no-cache"
 
 
 def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None:
