@@ -29,6 +29,7 @@ CANARY = "canary-hunter2"
         ("TODO_CORS_ORIGINS", "", "cors_origins", ()),
         ("TODO_ALLOWED_HOSTS", "Todo.example.com, [0::1]", "allowed_hosts", ("todo.example.com", "[::1]")),
         ("TODO_ALLOWED_HOSTS", "todo_backend,todo.example.com.", "allowed_hosts", ("todo_backend", "todo.example.com")),
+        ("TODO_DOCS", "off", "docs", False),
         ("TODO_IDENTIFY_OWNER", "our.tokens:Keys.identify", "identify_owner", "our.tokens:Keys.identify"),
         ("TODO_MAX_BODY_BYTES", "1000", "max_body_bytes", 1000),
         ("TODO_LOG_FORMAT", "json", "log_format", "json"),

@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
-from fastapi.responses import RedirectResponse
 from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 from todo import __version__
-from todo.api import health, tasks
+from todo.api import health, pages, tasks
 from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner, State, trust_path
 from todo.api.document import INFO, DocumentedApi
@@ -38,10 +37,14 @@ def create_app(settings: Settings, database_url: DatabaseUrl, identify_owner: Id
         servers=[{"url": settings.public_url or "/"}],
         lifespan=_make_lifespan(settings, database_url),
         # Not `include_router`, which would match a path twice.
-        routes=[*tasks.make_router(identify_owner).routes, *health.router.routes],
+        routes=[
+            *tasks.make_router(identify_owner).routes,
+            *health.router.routes,
+            *(pages.ROUTES if settings.docs else ()),
+        ],
         telemetry={"tracing": False, "metrics": False, "logs": False},  # nothing reads it
         redirect_slashes=False,
-        redoc_url=None,
+        openapi_url=None,  # FastAPI's own pages load scripts from elsewhere
         middleware=[
             Middleware(RequestContext),
             Middleware(Cors, settings.cors_origins, allow_loopback=settings.is_embedded),
@@ -51,7 +54,6 @@ def create_app(settings: Settings, database_url: DatabaseUrl, identify_owner: Id
             Middleware(UnexpectedErrors),
         ],
     )
-    app.add_api_route("/", _redirect_to_docs, include_in_schema=False)
     answer_errors(app)
     answer_unmatched(app)
     return app
@@ -84,7 +86,3 @@ def _make_lifespan(settings: Settings, database_url: DatabaseUrl) -> Lifespan[Fa
 async def _make_first_contact(database: Database) -> None:
     with suppress(TodoError):  # already logged
         await database.ping()
-
-
-async def _redirect_to_docs() -> RedirectResponse:
-    return RedirectResponse("/docs")

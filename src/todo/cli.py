@@ -95,7 +95,8 @@ def serve_command(
             print_line(_migrate(url))
         address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
         print_line(f"API   {address}/api/{{user_id}}/tasks")
-        print_line(f"Docs  {address}/docs")
+        if settings.docs:
+            print_line(f"Docs  {address}/docs")
         serve(
             partial(load_app, settings, url),
             host=settings.host,

@@ -117,6 +117,7 @@ class Settings(BaseSettings):
     cors_origins: Origins = ()
     public_url: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_write_base_url)] | None = None
     allowed_hosts: Hosts = ()
+    docs: bool = True
     identify_owner: Annotated[str, AfterValidator(_check_function_name)] | None = None
     max_body_bytes: int = Field(default=65_536, ge=1, le=16_777_216)
     deadline_seconds: float = Field(default=10, gt=0, le=300)

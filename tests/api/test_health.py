@@ -1,4 +1,4 @@
-"""The health routes, and the pages about the API."""
+"""The health routes, and the OpenAPI document."""
 
 import json
 import re
@@ -31,16 +31,6 @@ async def test_service_without_its_database_is_live_and_not_ready() -> None:
     assert ready.status_code == tasks.status_code == 503
     assert tasks.headers["Retry-After"] == "2"
     assert tasks.json()["type"] == "urn:todo:problem:database-unavailable"
-
-
-async def test_docs_and_schema_are_there(client: httpx2.AsyncClient) -> None:
-    """The root leads to the docs, which show the schema."""
-    root = await client.get("/")
-    docs = await client.get("/docs")
-
-    assert (root.status_code, root.headers["Location"]) == (307, "/docs")
-    assert "/openapi.json" in docs.text
-    assert (await client.get("/openapi.json")).json()["info"]["title"] == "Todo backend"
 
 
 @pytest.mark.parametrize(

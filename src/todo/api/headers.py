@@ -11,6 +11,7 @@ from todo.models.tasks import TaskRow
 
 # RFC 9110, sections 8.8.3 and 5.6.1; possessive, so that a long header is read once.
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'
+_OPAQUE_TAG = re.compile(r'"[^"]*"')
 _TAGS = re.compile(rf"[\t ,]*+{_TAG}(?:[\t ]*+,[\t ,]*+{_TAG})*+[\t ,]*+")
 # A tag of this API: a version, which fits into 64 bits, without leading zeros.
 _OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{,17})"')
@@ -61,6 +62,12 @@ def read_if_none_match(request: Request) -> Versions | None:
     if header == "*":
         return None
     return frozenset(int(version) for _, version in _OUR_TAG.findall(header or ""))
+
+
+def is_current(request: Request, etag: str) -> bool:
+    """Return whether `If-None-Match` has this strong entity tag, or any; a weak one counts. Raises InvalidHeader."""
+    header = _read(request, "If-None-Match")
+    return header == "*" or etag in _OPAQUE_TAG.findall(header or "")
 
 
 def read_idempotency_key(request: Request) -> IdempotencyKey | None:
