@@ -156,6 +156,49 @@ async def test_malformed_condition_on_a_read_is_400(client: httpx2.AsyncClient, 
     assert_problem(await client.get(task["url"], headers={"If-None-Match": "2"}), 400, "invalid-header")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_list_that_the_client_has_is_304(client: httpx2.AsyncClient, tasks_url: str, method: str) -> None:
+    """With the address of the next page, and without the tasks; a tag of another list is none of it."""
+    for _ in range(2):
+        await add(client, tasks_url)
+    first, other = await client.get(tasks_url, params={"limit": 1}), await client.get(tasks_url)
+    tag = first.headers["ETag"]
+
+    same = [
+        await client.request(method, tasks_url, params={"limit": 1}, headers={"If-None-Match": value})
+        for value in (tag, tag.removeprefix("W/"), f"{other.headers['ETag']}, {tag}", "*")
+    ]
+    fresh = await client.request(
+        method, tasks_url, params={"limit": 1}, headers={"If-None-Match": other.headers["ETag"]}
+    )
+
+    assert tag.startswith('W/"')
+    assert [(each.status_code, each.content) for each in same] == [(304, b"")] * 4
+    assert {(each.headers["ETag"], each.headers["Link"]) for each in same} == {(tag, first.headers["Link"])}
+    assert (fresh.status_code, fresh.headers["ETag"]) == (200, tag)
+
+
+async def test_tag_of_a_list_changes_with_whatever_the_list_says(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """A task of it, which there are, in which order, and whether there is a next page."""
+    tags = [(await client.get(tasks_url)).headers["ETag"]]
+    first, second = await add(client, tasks_url), await add(client, tasks_url)
+    tags += [(await client.get(tasks_url, params={"sort": sort})).headers["ETag"] for sort in ("order", "-order")]
+    await client.patch(str(first["url"]), json={"title": "Changed"})
+    tags += [(await client.get(tasks_url, params={"sort": "order"})).headers["ETag"]]
+    one = await client.get(tasks_url, params={"limit": 1})
+    await client.delete(str(first["url"]))
+    alone = await client.get(tasks_url, params={"limit": 1})
+    tags += [one.headers["ETag"], alone.headers["ETag"]]
+
+    assert one.json() == alone.json() == [second]
+    assert len(set(tags)) == len(tags)
+
+
+async def test_malformed_condition_on_a_list_is_400(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """As on a task."""
+    assert_problem(await client.get(tasks_url, headers={"If-None-Match": "2"}), 400, "invalid-header")
+
+
 async def test_every_response_with_one_task_has_its_tag(client: httpx2.AsyncClient, tasks_url: str) -> None:
     """And every change gives it another."""
     created = await client.post(tasks_url, json={"title": "A task"})

@@ -1,6 +1,8 @@
 """Reads request headers: conditions (RFC 9110, section 13) and the idempotency key."""
 
 import re
+from collections.abc import Collection
+from hashlib import sha256
 
 from fastapi import Request
 
@@ -12,6 +14,7 @@ from todo.models.tasks import TaskRow
 # RFC 9110, sections 8.8.3 and 5.6.1; possessive, so that a long header is read once.
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*+"'
 _OPAQUE_TAG = re.compile(r'"[^"]*"')
+HASH_LENGTH = 32  # in hexadecimal digits
 _TAGS = re.compile(rf"[\t ,]*+{_TAG}(?:[\t ]*+,[\t ,]*+{_TAG})*+[\t ,]*+")
 # A tag of this API: a version, which fits into 64 bits, without leading zeros.
 _OUR_TAG = re.compile(r'(W/)?"([1-9][0-9]{,17})"')
@@ -48,6 +51,14 @@ def make_etag(task: TaskRow) -> str:
     return f'"{task.version}"'
 
 
+def hash_etag(*parts: bytes) -> str:
+    """Return the entity tag of what has no version: a hash of all that is sent."""
+    digest = sha256()
+    for part in parts:
+        digest.update(part)
+    return f'"{digest.hexdigest()[:HASH_LENGTH]}"'
+
+
 def read_if_match(request: Request) -> Versions | None:
     """Return the versions that `If-Match` allows, None for any; a weak tag matches nothing. Raises InvalidHeader."""
     header = _read(request, "If-Match")
@@ -56,18 +67,10 @@ def read_if_match(request: Request) -> Versions | None:
     return frozenset(int(version) for weak, version in _OUR_TAG.findall(header) if not weak)
 
 
-def read_if_none_match(request: Request) -> Versions | None:
-    """Return the versions in `If-None-Match`, None for any; a weak tag counts as a strong one. Raises InvalidHeader."""
+def read_if_none_match(request: Request) -> Collection[str] | None:
+    """Return the entity tags in `If-None-Match` without the `W/` of weak ones, None for any. Raises InvalidHeader."""
     header = _read(request, "If-None-Match")
-    if header == "*":
-        return None
-    return frozenset(int(version) for _, version in _OUR_TAG.findall(header or ""))
-
-
-def is_current(request: Request, etag: str) -> bool:
-    """Return whether `If-None-Match` has this strong entity tag, or any; a weak one counts. Raises InvalidHeader."""
-    header = _read(request, "If-None-Match")
-    return header == "*" or etag in _OPAQUE_TAG.findall(header or "")
+    return None if header == "*" else _OPAQUE_TAG.findall(header or "")
 
 
 def read_idempotency_key(request: Request) -> IdempotencyKey | None:

@@ -99,9 +99,10 @@ CREATE_TASK: Options = {
 }
 LIST_TASKS: Options = {
     "summary": "List tasks",
-    "responses": describe_success(200, "A page of tasks.", "Link")
-    | describe_problems(*OF_READ, InvalidCursor, Overloaded),
-    "openapi_extra": describe(*describe_query(TaskQuery)),
+    "responses": describe_success(200, "A page of tasks.", "ETag", "Link")
+    | describe_success(304, "The client's copy is current.", "ETag", "Link")
+    | describe_problems(*OF_READ, InvalidHeader, InvalidCursor, Overloaded),
+    "openapi_extra": describe(IF_NONE_MATCH, *describe_query(TaskQuery)),
 }
 COMPLETE_TASKS: Options = {
     "summary": "Complete or reopen many tasks",

@@ -11,6 +11,7 @@ from todo.api import operations
 from todo.api.cursors import make_cursor, read_cursor
 from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store, trust_path
 from todo.api.headers import (
+    hash_etag,
     make_etag,
     read_idempotency_key,
     read_if_match,
@@ -55,16 +56,21 @@ async def create_task(request: Request, owner: Owner, task: TaskCreate) -> Respo
 async def list_tasks(request: Request, owner: Owner) -> Response:
     """List the user's tasks, by default the newest first; `Link` has the address of the next page."""
     tasks = open_store(request, owner)
+    known = read_if_none_match(request)
     query = read_query(request, TaskQuery)
     after = None if query.cursor is None else read_cursor(owner, query, query.cursor)
     page = await tasks.page(query, after)
     list_url = _make_list_url(request, owner)
     for task in page.tasks:
         task.url = f"{list_url}/{task.id}"
-    response = Response(write_json(page.tasks), media_type="application/json")
-    if page.end:
-        response.headers["Link"] = _link_next(request, list_url, make_cursor(owner, query, page.end))
-    return response
+    body = write_json(page.tasks)
+    link = _link_next(request, list_url, make_cursor(owner, query, page.end)) if page.end else ""
+    tag = hash_etag(body, link.encode())
+    # Weak, as it is no version that a change could be conditional on.
+    headers = {"ETag": f"W/{tag}"} | ({"Link": link} if link else {})
+    if known is None or tag in known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 async def complete_tasks(request: Request, owner: Owner, completion: TasksCompletion) -> Updated:
@@ -85,7 +91,7 @@ async def get_task(request: Request, owner: Owner, task_id: TaskId) -> Response:
     tasks = open_store(request, owner)
     known = read_if_none_match(request)
     task = await tasks.get(task_id)
-    if known is None or task.version in known:
+    if known is None or make_etag(task) in known:
         return Response(status_code=304, headers={"ETag": make_etag(task)})
     return _answer(request, task)
 

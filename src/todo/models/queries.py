@@ -53,7 +53,7 @@ class TaskSelection(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: Status = Limits(description="Tasks with this status; `all` means any.")
+    status: Status = Limits(description="Tasks of this status; `all` means any.")
     q: Annotated[StorableText, Limits(max_length=SEARCH_LENGTH), describe_text(SEARCH_LENGTH, is_trimmed=False)] = (
         Limits(
             default="",
@@ -68,17 +68,18 @@ class TaskSelection(BaseModel):
     )
     due_before: DueAt | None = Limits(default=None, description="Due earlier than this.")
     due_after: DueAt | None = Limits(default=None, description="Due then or later.")
-    sort: Sort = Limits(
-        default="-created_at",
-        description="The member to sort by; with a leading `-`, descending. Tasks without a value come last, in either "
-        "direction. Default: `-created_at`.",
-    )
+    sort: Sort = Limits(default="-created_at", description="Accepted, because lists have it, and makes no difference.")
 
 
 class TaskQuery(TaskSelection):
     """Which tasks a list has, in which order, and where a page begins."""
 
-    status: Status = Limits(default="all", description="Tasks with this status. Default: `all`.")
+    status: Status = Limits(default="all", description="Tasks of this status; `all` means any. Default: `all`.")
+    sort: Sort = Limits(
+        default="-created_at",
+        description="The member to sort by; with a leading `-`, descending. Tasks without a value come last, in either "
+        "direction. Default: `-created_at`.",
+    )
     limit: Annotated[int, BeforeValidator(_read_digits)] = Limits(
         default=PAGE_LENGTH,
         ge=1,
