@@ -16,8 +16,8 @@ from uuid import uuid4
 import httpx2
 import psycopg
 import pytest
-from tests.support import connect, make_empty_database, open_client, open_database
 
+from tests.support import connect, make_empty_database, open_client, open_database
 from todo.app import create_app
 from todo.database.engine import Database
 from todo.database.migration import migrate

@@ -18,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import trustme
+
 from tests.service import TODO
 from tests.support import find_port, wait_until
 

@@ -11,8 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx2
-from tests.support import find_port, wait_until
 
+from tests.support import find_port, wait_until
 from todo.logs import GATHER_SECONDS
 
 TODO = Path(sys.executable).with_name("todo")

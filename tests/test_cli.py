@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
 from tests.support import find_port, wait_until
 
 TODO = Path(sys.executable).with_name("todo")

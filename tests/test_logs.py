@@ -17,9 +17,9 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+
 from tests.service import START_SECONDS, TODO, running_service
 from tests.support import find_port, open_client, open_database, wait_until
-
 from todo.app import create_app
 from todo.database.compiled import Statement
 from todo.database.urls import read_database_url

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import ValidationError
-from tests.support import publish
 
+from tests.support import publish
 from todo.api.tasks import write_json
 from todo.database.engine import Database
 from todo.database.store import TaskStore

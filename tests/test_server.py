@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from granian.server import MPServer
 from granian.server.mp import WorkerProcess
-from tests.support import find_port, wait_until
 
+from tests.support import find_port, wait_until
 from todo import server
 from todo.errors import BadSetting, BrokenEnvironment
 from todo.port import ensure_port_is_free

@@ -1,0 +1,1 @@
+"""A package, or `import tests` would find those that sniffpy installs: https://github.com/codeprentice-org/sniffpy."""
