@@ -165,6 +165,26 @@ def test_chunks_beyond_the_limit_are_413(service: Service, tasks: str) -> None:
     assert read_memory() - before < 10 * 1024
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 30000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("target", ["/api/u/tasks?unknown=1", "/nothing", "/health/live", "/api/u%2Fv/tasks"])
+def test_error_that_leaves_a_body_unread_announces_the_end_of_the_connection(
+    service: Service, target: str, length: str
+) -> None:
+    """Row 140: the server ends such a connection, and the next request on it would get no answer."""
+    answer = send_raw(service, f"POST {target} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n".encode())
+
+    assert answer.status >= 400
+    assert "\r\nconnection: close" in answer.headers
+
+
+def test_error_after_the_body_keeps_the_connection(service: Service, tasks: str) -> None:
+    """Row 140: whoever corrects a body needs no other connection."""
+    response = service.client.post(tasks, json={"title": " "})
+
+    assert_problem(response, 422)
+    assert "Connection" not in response.headers
+
+
 def test_client_that_leaves_before_its_body_ends_writes_nothing(service: Service, tasks: str) -> None:
     """Row 17: and it is no error to log."""
     head = f"POST {tasks} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"

@@ -92,6 +92,7 @@ async def _read_body(request: Request) -> bytes:
         raise BodyTimeout from None
     except ClientDisconnect:
         raise MalformedRequest("The body is incomplete.") from None  # nobody will read this
+    request.state.is_body_read = True
     return bytes(body)
 
 

@@ -70,6 +70,8 @@ class RequestContext:
                     (b"x-content-type-options", b"nosniff"),
                     (b"cache-control", _find_caching(method, path, status)),
                 ]
+                if status >= HTTPStatus.BAD_REQUEST and _has_unread_body(scope):
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         try:
@@ -203,6 +205,13 @@ def _find_caching(method: str, path: str, status: int) -> bytes:
     if status not in CACHEABLE or method not in {"GET", "HEAD"} or path.startswith("/health/"):
         return b"no-store"
     return b"private, no-cache" if path.startswith("/api/") else b"no-cache"
+
+
+def _has_unread_body(scope: Scope) -> bool:
+    """Return whether a body is left unread, with which the server ends the connection: clients must not reuse it."""
+    headers = Headers(scope=scope)
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    return has_body and "is_body_read" not in scope["state"]
 
 
 def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None:
