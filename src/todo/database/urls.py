@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -19,9 +19,11 @@ _URL = re.compile(r"([\w+]+://(?:[^@/]*@)?[^?]*)\??(.*)", re.DOTALL)  # and its 
 _SCHEMES = ("postgres://", "postgresql://", "postgresql+psycopg://")  # the last is SQLAlchemy's
 # A password with `/` or `@` as it is: libpq would take parts of it for a port, a database or a host, and look that up.
 _BARE_PASSWORD = re.compile(r"[^:]*://(?:[^/@]*:[^/@]*/[^?]*@|[^/@]*@[^/?]*@)")
+# What follows a `?` or `&` inside a password would be named as an unknown option.
+_MAYBE_PASSWORD = re.compile(r"@|password=|(?:^|&)[^=&]+(?:&|$)")
 _NO_URL = (
     "is not a URL such as postgresql://user:password@host/database; inside a user name, password or value, "
-    "write % as %25, / as %2F, = as %3D and @ as %40"
+    "write % as %25, & as %26, / as %2F, = as %3D, ? as %3F and @ as %40"
 )
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _NUMBERS = (
@@ -113,7 +115,7 @@ def _parse(url: str) -> dict[str, str]:
     if not found or _BARE_PASSWORD.match(url):
         raise _Refused(_NO_URL)
     address, options = found.groups(default="")
-    _check_names(unquote(option.partition("=")[0]) for option in options.split("&"))
+    _check_names(options)
     # Spaces as psql read them before version 18, and as Python writes them in a query.
     readable = f"{address}?{options.replace('+', '%20')}".replace(" ", "%20")
     try:
@@ -123,11 +125,13 @@ def _parse(url: str) -> dict[str, str]:
     return {name: str(value) for name, value in parameters.items() if value != ""}
 
 
-def _check_names(names: Iterable[str]) -> None:
-    counts = Counter(names)
+def _check_names(options: str) -> None:
+    counts = Counter(unquote(option.partition("=")[0]) for option in options.split("&"))
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"", "ssl"}  # ssl=true: sslmode=require
     for name, count in counts.items():
         if name not in known:
+            if _MAYBE_PASSWORD.search(options):
+                raise _Refused(_NO_URL)
             raise _Refused(f"has an option {name!a}, which libpq does not know; leave it out")
         if name and count > 1:
             raise _Refused(f"has the option {name!a} more than once")
@@ -207,9 +211,10 @@ def _ask_libpq(url: DatabaseUrl) -> str | None:
         passfile=_NO_SOCKET,
     )
     attempt = PGconn.connect_start(nowhere.conninfo.encode())
-    lines = attempt.get_error_message().splitlines()
+    message = attempt.get_error_message()
     attempt.finish()
-    refusals = (line for line in lines if _NO_SOCKET not in line and not line.startswith("\t"))
     # No value is repeated: parts of a password that was not encoded may be among them.
-    values = set(url.parameters.values())
-    return next((re.sub(r':? "([^"]*)"', lambda at: "" if at[1] in values else at[0], line) for line in refusals), None)
+    for value in url.parameters.values():
+        message = re.sub(f':? "{re.escape(value)}"', "", message)
+    lines = message.splitlines()
+    return next((line for line in lines if _NO_SOCKET not in line and not line.startswith("\t")), None)
