@@ -161,6 +161,33 @@ async def test_http_exception_is_a_problem_with_its_status(
     assert headers.items() <= {name.title().replace("Www", "WWW"): v for name, v in response.headers.items()}.items()
 
 
+@pytest.mark.parametrize("status", [99, 101, 200, 204, 302, 600, 1000])
+async def test_http_exception_that_is_no_error_is_a_500(database_url: str, status: int) -> None:
+    """Never a success that a client believes, nor a status that granian cannot send."""
+
+    async def refuse() -> Owner:
+        raise HTTPException(status, "Not today.")
+
+    async with open_guarded(database_url, refuse) as client:
+        assert_problem(await client.get("/api/alice/tasks"), 500, "internal-error")
+
+
+async def test_headers_of_an_http_exception_do_not_describe_the_problem(database_url: str) -> None:
+    """As those passed on from another service would: the length and type are the document's."""
+
+    async def refuse() -> Owner:
+        others = {"Content-Length": "3", "Content-Type": "text/plain", "Transfer-Encoding": "chunked", "X-Reason": "x"}
+        raise HTTPException(401, "Not today.", others)
+
+    async with open_guarded(database_url, refuse) as client:
+        response = await client.get("/api/alice/tasks")
+
+    assert_problem(response, 401, "unauthorized")
+    assert int(response.headers["Content-Length"]) == len(response.content)
+    assert "Transfer-Encoding" not in response.headers
+    assert response.headers["X-Reason"] == "x"
+
+
 class Device(BaseModel):
     """What else a request may say of its sender."""
 
@@ -216,6 +243,7 @@ MODULES = {
     "plain.py": "NUMBER = 5\ndef identify(): ...\ndef read_body(body: dict): ...\n",
     "broken.py": "import os\nKEY = os.environ['canary']\n",
     "ended.py": "raise SystemExit('canary')\n",
+    "chatty.py": "print('canary')\ndef identify(): ...\n",
     "unreadable.py": "def (\n",
 }
 
@@ -237,6 +265,14 @@ def test_function_is_found_in_the_working_folder(folder: Path) -> None:
     function = load_identify_owner("plain:identify")
 
     assert inspect.getsourcefile(function) == str(folder / "plain.py")
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_a_module_prints_does_not_stand_in_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as the one that `todo openapi` prints."""
+    load_identify_owner("chatty:identify")
+
+    assert capsys.readouterr() == ("", "canary\n")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pkgutil
 import sys
 import traceback
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from fastapi.dependencies.models import Dependant
@@ -21,7 +22,8 @@ def load_identify_owner(name: str) -> IdentifyOwner:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        function: IdentifyOwner = pkgutil.resolve_name(name)
+        with redirect_stdout(sys.stderr):  # that of `todo openapi` is a document
+            function: IdentifyOwner = pkgutil.resolve_name(name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
         raise BadSetting(f"TODO_IDENTIFY_OWNER: {_describe(error)}") from None
     try:

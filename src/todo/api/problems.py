@@ -1,6 +1,7 @@
 """Problem documents (RFC 9457): the only module that writes them."""
 
 import json
+from http import HTTPStatus
 from http.client import responses as PHRASES  # noqa: N812 - a constant
 from typing import Literal
 
@@ -14,6 +15,8 @@ from todo.errors import Fault, TodoError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:todo:problem:"
+# They describe the body, which is ours: another length would shift every later response of the connection.
+_BODY_HEADERS = ("content-length", "content-type", "content-encoding", "transfer-encoding")
 
 
 class ProblemFault(BaseModel):
@@ -80,7 +83,10 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def _answer_http(error: HTTPException, request_id: str) -> Response:
+    if not HTTPStatus.BAD_REQUEST <= error.status_code < 600:  # noqa: PLR2004 - granian's worker ends at 99 or 1000
+        raise ValueError(f"an HTTPException has the status {error.status_code}, which is no error") from error
     phrase = PHRASES.get(error.status_code, "Error")
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() not in _BODY_HEADERS}
     problem = {
         "type": TYPE_PREFIX + phrase.lower().replace(" ", "-"),
         "title": phrase.capitalize(),
@@ -88,7 +94,7 @@ def _answer_http(error: HTTPException, request_id: str) -> Response:
         "detail": str(error.detail),  # FastAPI takes anything
         "request_id": request_id,
     }
-    return Response(json.dumps(problem), status_code=error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+    return Response(json.dumps(problem), status_code=error.status_code, headers=headers, media_type=MEDIA_TYPE)
 
 
 def _read_fault(location: tuple[str | int, ...], message: str) -> Fault:
