@@ -1,7 +1,7 @@
 # Every target installs what it needs: only Python 3.11 or newer and make are required.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check fuzz statements openapi bench bench-quick mutants soak fix migrate lock clean
+.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants soak fix migrate lock clean
 
 # The tests create a database unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -10,12 +10,13 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(if $(shell $(name) -c 'import sys; print(sys.version_info >= (3, 11) or "")' 2>/dev/null),$(name))))
 VENV := .venv
 BIN := $(VENV)/bin
+GENERATORS := $(VENV)/clients/installed
 NPM_TOOLS := clients/node_modules
 PYTEST = $(BIN)/pytest
 MEASURED_PYTEST = $(BIN)/coverage run -m pytest
 
 help: ## List the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-11s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/run ## Serve the API, on an embedded PostgreSQL unless DATABASE_URL names another
 	@$(BIN)/todo serve
@@ -26,7 +27,7 @@ dev: $(VENV)/dev ## Set up the tools for working on the code
 test: $(VENV)/dev ## Run the fast tests, on a real PostgreSQL
 	@$(PYTEST) -n 2 -m 'not slow and not alone' $(PYTEST_ARGS)
 
-check: $(VENV)/dev $(NPM_TOOLS) ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
+check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench
@@ -37,6 +38,9 @@ check: $(VENV)/dev $(NPM_TOOLS) ## Run everything that CI runs: linter, formatte
 	@$(MEASURED_PYTEST) -m alone $(PYTEST_ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+client-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Generate clients from the OpenAPI document, and run them against the service
+	@$(PYTEST) -n 2 tests/clients $(PYTEST_ARGS)
 
 fuzz: $(VENV)/dev ## Send many more generated requests than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py
@@ -73,6 +77,8 @@ lock: $(VENV)/dev ## Update the requirements files to the newest versions allowe
 			$$(test $$file = run || echo --extra embedded) $$(test $$file != dev || echo --group dev) \
 			--output-file requirements/$$file.txt; \
 	done
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --custom-compile-command 'make lock' \
+		--group clients --output-file requirements/clients.txt
 
 clean: ## Remove what the other targets created
 	@rm -rf $(VENV) .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis dist soak-results bench-results \
@@ -94,6 +100,12 @@ $(VENV)/run: requirements/embedded.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/dev: requirements/dev.txt $(VENV)/run
 	@echo "Installing the development tools"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(GENERATORS): requirements/clients.txt | $(VENV)/bin/python
+	@echo "Installing the generators of clients in Python"
+	@$(BIN)/python -m venv $(VENV)/clients
+	@$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
 
 $(NPM_TOOLS): clients/package.json clients/package-lock.json
