@@ -35,7 +35,8 @@ KEY = "a key of this test and of nothing else"
 @pytest.fixture(scope="module")
 def client(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     """A client of `todo serve` in a folder with the README's example."""
-    [example] = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    [example] = [example for example in examples if "identify_by_token" in example]
     folder = tmp_path_factory.mktemp("tokens")
     (folder / "tokens.py").write_text(example)
     environment = {"DATABASE_URL": database_url, "TODO_IDENTIFY_OWNER": "tokens:identify_by_token", "TOKEN_KEY": KEY}
