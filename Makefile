@@ -39,7 +39,7 @@ check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Run everything that CI runs: li
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-client-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Generate clients from the OpenAPI document, and run them against the service
+client-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Generate clients, and run them, the examples and a page in a browser against the service
 	@$(PYTEST) -n 2 tests/clients $(PYTEST_ARGS)
 
 fuzz: $(VENV)/dev ## Send many more generated requests than the tests do (minutes)
