@@ -1,4 +1,4 @@
-"""A page of another origin in a real browser."""
+"""A page of another origin in a real browser, and the service's own page without the internet."""
 
 import shutil
 from collections.abc import Iterator
@@ -194,3 +194,32 @@ def test_refused_origin_stays_refused(page: Page, service: Service, page_port: i
     app.get_by_role("button", name="Add").click()
     expect(app.get_by_role("alert")).to_have_text("unreachable: Failed to fetch")
     assert len(service.client.get(tasks_url).json()) == 1
+
+
+def test_docs_need_no_internet(page: Page, service: Service) -> None:
+    """Every operation is shown, nothing is asked of another host, and the browser complains of nothing."""
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    paths = service.client.get("/openapi.json").json()["paths"].values()
+
+    page.goto(f"{service.client.base_url}/docs")
+
+    expect(page.locator(".opblock")).to_have_count(sum(len(path) for path in paths))
+    assert complaints == []
+    assert [url for url in requests if not url.startswith((str(service.client.base_url), "data:"))] == []
+
+
+def test_try_it_out_creates_buy_milk(page: Page, service: Service, tasks_url: str) -> None:
+    """The example of a creation is a task that one would create."""
+    page.goto(f"{service.client.base_url}/docs")
+    operation = page.locator("#operations-tasks-create_task")
+    operation.locator(".opblock-summary").click()
+    operation.get_by_role("button", name="Try it out").click()
+    operation.get_by_placeholder("user_id").fill(tasks_url.split("/")[-2])
+    operation.get_by_role("button", name="Execute").click()
+
+    expect(operation.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
+    assert [task["title"] for task in service.client.get(tasks_url).json()] == ["Buy milk"]
