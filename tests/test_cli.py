@@ -159,7 +159,9 @@ def test_broken_environment_is_one_clear_line(
     ("module", "said"),
     [
         ("raise ValueError('canary')", "ValueError at {folder}/tokens.py, line 1"),
+        ("class Odd(BaseException): ...\nraise Odd('canary')", "Odd at {folder}/tokens.py, line 2"),
         ("import os; os._exit(7)", "importing it ended the process with status 7"),
+        ("import os; os._exit(0)", "importing it ended the process with status 0"),
     ],
 )
 def test_serve_tells_of_a_function_that_cannot_be_loaded_before_it_starts_anything(

@@ -1,5 +1,6 @@
 """What a worker of the server loads. The parent imports this module, which must not import the application."""
 
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 IMPORT_SECONDS = 60
+# The status of a process that has imported it; a module that ends the process might give 0.
+IMPORTED = 10
 
 
 def load_app(settings: Settings, database_url: DatabaseUrl) -> "FastAPI":
@@ -39,15 +42,17 @@ def check_identify_owner(settings: Settings) -> None:
         raise BadSetting(f"TODO_IDENTIFY_OWNER: importing it took more than {IMPORT_SECONDS} seconds") from None
     if status == BadSetting.exit_status:
         sys.exit(status)
-    if status:
+    if status != IMPORTED:
         raise BadSetting(f"TODO_IDENTIFY_OWNER: importing it ended the process with status {status}")
 
 
 if __name__ == "__main__":
     from todo.api.authentication import load_identify_owner
 
+    signal.alarm(IMPORT_SECONDS + 1)  # the parent may be killed while it waits
     try:
         load_identify_owner(sys.argv[1])
     except BadSetting as error:
         print_line(f"todo: {error}")
         sys.exit(error.exit_status)
+    sys.exit(IMPORTED)

@@ -24,7 +24,9 @@ def load_identify_owner(name: str) -> IdentifyOwner:
     try:
         with redirect_stdout(sys.stderr):  # that of `todo openapi` is a document
             function: IdentifyOwner = pkgutil.resolve_name(name)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a module may raise anything while it is imported
         raise BadSetting(f"TODO_IDENTIFY_OWNER: {_describe(error)}") from None
     try:
         dependant = get_dependant(path="/api/{user_id}/tasks", call=function)
