@@ -144,6 +144,8 @@ async def test_nothing_is_documented_that_nothing_asks_for(database_url: str) ->
         (404, "not-found", {}),
         (405, "method-not-allowed", {"Allow": "GET"}),
         (429, "too-many-requests", {"Retry-After": "5"}),
+        (413, "content-too-large", {}),
+        (422, "unprocessable-content", {}),
         (499, "error", {}),
     ],
 )

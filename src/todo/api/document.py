@@ -53,7 +53,7 @@ HEADERS: Mapping[str, tuple[str, str]] = {
         "The media types that the operation takes, if it is a PATCH.",
         "application/json, application/merge-patch+json",
     ),
-    "ETag": ("The entity tag of the task, which changes with every change of the task.", '"1"'),
+    "ETag": ("The entity tag of the task or of the page, which changes with whatever it has.", '"1"'),
     "Idempotent-Replayed": ("`true` if an earlier request with this key created the task.", "true"),
     "Link": (
         'The address of the next page, with `rel="next"`, if there are more tasks.',

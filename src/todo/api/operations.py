@@ -1,13 +1,12 @@
 """What the OpenAPI document says of each operation: arguments of FastAPI's routes."""
 
 from collections import defaultdict
-from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from todo.api.bodies import MERGE_PATCH
 from todo.api.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH
 from todo.api.parameters import describe, describe_query
-from todo.api.problems import MEDIA_TYPE
+from todo.api.problems import MEDIA_TYPE, PHRASES
 from todo.api.schemas import REF_TEMPLATE
 from todo.errors import (
     BodyTimeout,
@@ -35,8 +34,6 @@ from todo.models.tasks import TaskCompletion, TasksCompletion, TaskUpdate
 Responses: TypeAlias = dict[int | str, dict[str, Any]]  # FastAPI's type
 Options: TypeAlias = dict[str, Any]  # of a route
 
-# Python 3.13 has new phrases for these.
-PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
 # The headers of a problem document, besides that of every response.
 PROBLEM_HEADERS = {415: ["Accept", "Accept-Patch"], 503: ["Retry-After"]}
 
@@ -75,7 +72,7 @@ def _describe_problem(status: int, codes: list[str]) -> dict[str, Any]:
     if codes:
         content["examples"] = {code: {"$ref": f"#/components/examples/{code}"} for code in codes}
     return {
-        "description": PHRASES.get(status) or HTTPStatus(status).phrase,
+        "description": PHRASES[status],
         "headers": _refer_to_headers(*PROBLEM_HEADERS.get(status, ())),
         "content": {MEDIA_TYPE: content},
     }

@@ -2,7 +2,7 @@
 
 import json
 from http import HTTPStatus
-from http.client import responses as PHRASES  # noqa: N812 - a constant
+from http.client import responses
 from typing import Literal
 
 from fastapi import FastAPI, Request, Response
@@ -15,6 +15,8 @@ from todo.errors import Fault, TodoError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:todo:problem:"
+# Python 3.13 has new phrases for these two: with any version, a problem has one type.
+PHRASES = {**responses, 413: "Content Too Large", 422: "Unprocessable Content"}
 # They describe the body, which is ours: another length would shift every later response of the connection.
 _BODY_HEADERS = ("content-length", "content-type", "content-encoding", "transfer-encoding")
 
