@@ -9,10 +9,13 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from psycopg import sql
+from sqlalchemy import make_url
 
-from tests.support import find_port, wait_until
+from tests.support import connect, find_port, wait_until
 
 TODO = Path(sys.executable).with_name("todo")
 NOWHERE = "postgresql://alice:canary@127.0.0.1:1/todo"
@@ -114,6 +117,38 @@ def test_check_says_what_to_do(empty_url: str) -> None:
     result = run("check", DATABASE_URL=empty_url)
 
     assert [line for line in result.stdout.splitlines() if line.startswith("WRONG") and "todo migrate" in line]
+    assert result.returncode == 1
+
+
+def test_check_counts_the_workers_that_serve_will_run(database_url: str) -> None:
+    """With the option of `serve`, which takes precedence over the setting there as well."""
+    result = run("check", "--workers", "100", DATABASE_URL=database_url, TODO_WORKERS="1")
+
+    assert "WRONG  slots       1000 of " in result.stdout
+    assert result.returncode == 1
+
+
+def test_check_looks_into_the_folder_that_serve_will_use(tmp_path: Path) -> None:
+    """With the option of `serve`."""
+    (tmp_path / "photo").touch()
+
+    result = run("check", "--data-dir", str(tmp_path), TODO_DATA_DIR="/dev/null/data")
+
+    assert f"{tmp_path} is not empty and not an embedded database" in result.stderr
+
+
+def test_check_of_a_role_without_grants_is_wrong_whoever_migrates(database_url: str) -> None:
+    """The service would answer 503 to everything."""
+    role = f"test_{uuid4().hex}"
+    with connect(database_url) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        try:
+            serving = make_url(database_url).set(username=role).render_as_string(hide_password=False)
+            result = run("check", DATABASE_URL=serving, DATABASE_URL_UNPOOLED=database_url)
+        finally:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+    assert f"WRONG  role        {role} lacks privileges: GRANT SELECT" in result.stdout
     assert result.returncode == 1
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Workers = Annotated[int | None, typer.Option(help="Number of processes (TODO_WORKERS).")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder of the embedded database (TODO_DATA_DIR).")]
 commands = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -79,12 +81,11 @@ def read_options(
 def serve_command(
     host: Annotated[str | None, typer.Option(help="Address to listen on (TODO_HOST).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (TODO_PORT).")] = None,
-    workers: Annotated[int | None, typer.Option(help="Number of processes (TODO_WORKERS).")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of the embedded database (TODO_DATA_DIR).")] = None,
+    workers: Workers = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM."""
-    options = {"host": host, "port": port, "workers": workers, "data_dir": data_dir}
-    settings = read_settings(**{name: value for name, value in options.items() if value is not None})
+    settings = _read_settings(host=host, port=port, workers=workers, data_dir=data_dir)
     configure_logging(settings)
     for name, meant in find_misspelt().items():
         _log.warning("%s is not a setting; is %s meant?", name, meant)
@@ -122,9 +123,9 @@ def migrate_command(
 
 
 @commands.command("check")
-def check_command() -> None:
-    """Check settings, database and schema; exit 1 on failure."""
-    are_right = [_report_finding(finding) for finding in _check()]
+def check_command(workers: Workers = None, data_dir: DataDir = None) -> None:
+    """Check settings, database and schema as `serve` will use them; exit 1 on failure."""
+    are_right = [_report_finding(finding) for finding in _check(workers=workers, data_dir=data_dir)]
     raise typer.Exit(0 if all(are_right) else 1)
 
 
@@ -134,6 +135,10 @@ def openapi_command() -> None:
     from todo.app import create_app  # noqa: PLC0415 - see above
 
     _print(json.dumps(create_app(read_settings(), DatabaseUrl({})).openapi(), indent=2))
+
+
+def _read_settings(**options: object) -> Settings:
+    return read_settings(**{name: value for name, value in options.items() if value is not None})
 
 
 def _migrate(url: DatabaseUrl) -> str:
@@ -177,12 +182,12 @@ def _read_unpooled_url(settings: Settings) -> DatabaseUrl | None:
     return read_database_url(settings.database_url_unpooled.get_secret_value(), variable="DATABASE_URL_UNPOOLED")
 
 
-def _check() -> "Iterator[Finding]":
+def _check(**options: object) -> "Iterator[Finding]":
     from todo.api.authentication import load_identify_owner  # noqa: PLC0415 - see above
     from todo.database.checks import Finding, check_database  # noqa: PLC0415
 
     try:
-        settings = read_settings()
+        settings = _read_settings(**options)
         if settings.identify_owner is not None:
             load_identify_owner(settings.identify_owner)
         with _open_database(settings) as url:

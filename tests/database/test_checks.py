@@ -6,6 +6,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import make_url
+from tests.wire import relayed
 
 from todo.database.checks import Finding, check_database
 from todo.database.revisions import REVISIONS
@@ -293,3 +295,49 @@ def test_another_way_to_the_database_is_tried_too(url: DatabaseUrl) -> None:
 
     assert list_wrong(findings) == ["connection"]
     assert "refused" in findings["connection"].found
+
+
+def test_url_that_leads_to_another_database_than_the_direct_one_is_wrong(url: DatabaseUrl, empty_url: str) -> None:
+    """The schema of the direct one says nothing of where requests go."""
+    serving = read_database_url(empty_url)
+
+    findings = list(check_database(serving, url, 10))
+
+    [wrong] = [finding for finding in findings if not finding.is_right]
+    assert wrong.subject == "schema"
+    assert wrong.found.startswith("over DATABASE_URL: revision none")
+    assert [finding.is_right for finding in findings if finding.subject == "schema"] == [False, True]
+
+
+def test_host_of_the_environment_is_the_one_that_is_named(
+    url: DatabaseUrl, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A URL without a host is no local socket where PGHOST names a host, whose connections need encryption."""
+    parameters = {name: url.parameters[name] for name in ("user", "dbname")}
+    with relayed(database_url) as relay:
+        monkeypatch.setenv("PGPORT", str(make_url(relay.url).port))
+        monkeypatch.setenv("PGHOST", "127.1")  # an address of this machine that does not look local
+
+        findings = check(DatabaseUrl(parameters))
+
+    assert list_wrong(findings) == ["encryption"]
+    assert findings["connection"].found.startswith(f"127.1, database {parameters['dbname']}")
+
+
+def test_socket_is_named_as_one(url: DatabaseUrl) -> None:
+    """Nobody can listen on it, so that it needs no encryption."""
+    findings = check(url)
+
+    assert findings["connection"].found.startswith("local socket, ")
+    assert findings["encryption"].is_right
+
+
+def test_unreachable_host_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By libpq's reason: the URL has none."""
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", "1")
+
+    found = check(DatabaseUrl({"user": "todo"}))["connection"].found
+
+    assert "local socket" not in found
+    assert 'server at "127.0.0.1", port 1' in found

@@ -248,4 +248,3 @@ def test_url_of_a_socket_is_its_own_direct_one() -> None:
     url = read_database_url("postgresql://todo@/todo?host=/run/postgresql")
 
     assert url.direct == url
-    assert url.is_local_socket

@@ -5,14 +5,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import Any, cast
 
+from psycopg import Connection as DriverConnection
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from todo.database.migration import make_engine, read_schema
 from todo.database.revisions import REVISIONS
 from todo.database.schema import SERVABLE, SchemaState
-from todo.database.urls import DatabaseUrl
+from todo.database.urls import SOCKETS, DatabaseUrl
 
 OLDEST_SERVER = 15
 CLOCK_TOLERANCE_SECONDS = 5
@@ -20,7 +22,7 @@ ROUND_TRIPS = 5  # of which the median is reported
 SPARE_CONNECTIONS = 5  # for migrations, backups and people
 NEON_POOLER_CLIENTS = 10_000
 FAR_MILLISECONDS = 20
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+LOCAL_HOSTS = ("local socket", "localhost", "127.0.0.1", "::1")
 
 # In seconds, since psycopg can read a timestamp only in some of the styles that a session may have.
 _READ_SERVER = text("SELECT current_setting('server_version_num')::int, extract(epoch FROM clock_timestamp())::numeric")
@@ -88,14 +90,18 @@ def _check_url(url: DatabaseUrl, check: Callable[[Connection], Iterator[Finding]
             yield from check(connection)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
-        yield Finding("connection", is_right=False, found=f"{_name_host(url)}: {reason}")
+        # Without a host in the URL, libpq has one from its environment or a service file, and its reason names it.
+        yield Finding("connection", is_right=False, found=f"{url.host}: {reason}" if url.host else reason)
 
 
 def _check_serving(url: DatabaseUrl, direct_url: DatabaseUrl, connection: Connection) -> Iterator[Finding]:
-    yield _check_connection(url, direct_url)
+    yield _check_connection(connection, url, direct_url)
     yield _check_tls(connection, url)
     yield _check_distance(connection)
-    yield _check_role(connection)
+    role = _check_role(connection)
+    yield role
+    if role.is_right and url != direct_url:
+        yield from _check_served_schema(connection)
     yield _check_timeouts(connection)
     yield _check_session(connection)
 
@@ -105,29 +111,34 @@ def _check_migrating(
 ) -> Iterator[Finding]:
     if url != direct_url:
         role = connection.execute(_READ_USER).scalar_one()
-        yield Finding("migrations", is_right=True, found=f"as {role}, over {_name_host(direct_url)}")
+        yield Finding("migrations", is_right=True, found=f"as {role}, over {_name_host(connection)}")
     yield from _check_server(connection)
     yield _check_ctype(connection)
     yield _check_schema(connection)
     yield _check_slots(connection, connections, goes_through_pooler=url.is_pooled)
 
 
-def _check_connection(url: DatabaseUrl, direct_url: DatabaseUrl) -> Finding:
+def _check_connection(connection: Connection, url: DatabaseUrl, direct_url: DatabaseUrl) -> Finding:
     route = "direct"
     if url.is_pooled:
         route = f"requests through Neon's pooler, migrations over {direct_url.host}"
-    found = f"{_name_host(url)}, database {url.parameters.get('dbname', '(default)')}, {route}"
-    return Finding("connection", is_right=True, found=found)
+    database = _get_driver_connection(connection).info.dbname
+    return Finding("connection", is_right=True, found=f"{_name_host(connection)}, database {database}, {route}")
 
 
-def _name_host(url: DatabaseUrl) -> str:
-    return "local socket" if url.is_local_socket else url.host
+def _get_driver_connection(connection: Connection) -> DriverConnection[Any]:
+    return cast("DriverConnection[Any]", connection.connection.driver_connection)  # SQLAlchemy's knows no type of it
+
+
+def _name_host(connection: Connection) -> str:
+    """Return the host that libpq has connected to, wherever it had its name from."""
+    host = _get_driver_connection(connection).info.host
+    return "local socket" if host.startswith(SOCKETS) else host
 
 
 def _check_tls(connection: Connection, url: DatabaseUrl) -> Finding:
-    pgconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]  # it is connected
-    if not pgconn.ssl_in_use:
-        is_local = url.is_local_socket or url.host in LOCAL_HOSTS
+    if not _get_driver_connection(connection).pgconn.ssl_in_use:
+        is_local = _name_host(connection) in LOCAL_HOSTS
         advice = "" if is_local else ": add sslmode=require to the URL, or verify-full"
         return Finding("encryption", is_local, f"none{advice}")
     version = connection.execute(_READ_TLS).scalar() or "terminated by a proxy"
@@ -177,6 +188,15 @@ def _check_role(connection: Connection) -> Finding:
     surplus = ", ".join(power for power, has_it in zip(_POWERS, powers, strict=True) if has_it)
     advice = f"it has more rights than it needs ({surplus}): see docs/operations.md for a role that only serves"
     return Finding("role", is_right=True, found=role, advice=advice if surplus else "")
+
+
+def _check_served_schema(connection: Connection) -> Iterator[Finding]:
+    """Find a schema that cannot be served, over a URL that may lead to another database than the direct one."""
+    schema = read_schema(connection)
+    if schema.state not in SERVABLE:
+        found = f"over DATABASE_URL: {schema.found}, {schema.state.value}"
+        remedy = "run `todo migrate`, or let both URLs name one database"
+        yield Finding("schema", is_right=False, found=f"{found}; {remedy}")
 
 
 def _check_timeouts(connection: Connection) -> Finding:

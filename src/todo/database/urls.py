@@ -36,7 +36,7 @@ _NUMBERS = (
 )
 _FILES = ("sslrootcert", "sslcert", "sslcrl", "passfile")
 _MAX_PORT = 65535
-_SOCKETS = ("/", "@")  # how a host begins that is the folder of a socket, or an abstract one
+SOCKETS = ("/", "@")  # how a host begins that is the folder of a socket, or an abstract one
 _NO_SOCKET = "/dev/null"  # no folder, so no socket in it
 _POOLER = "-pooler"
 
@@ -54,13 +54,8 @@ class DatabaseUrl:
 
     @property
     def host(self) -> str:
-        """The host, or several separated by commas, or the folder of a socket, or "" for libpq's default."""
+        """The host, or several separated by commas, or the folder of a socket, or "" for the one that libpq finds."""
         return self.parameters.get("host", "")
-
-    @property
-    def is_local_socket(self) -> bool:
-        """Whether the host is a Unix-domain socket, such as libpq's default."""
-        return not self.host or self.host.startswith(_SOCKETS)
 
     @property
     def is_at_neon(self) -> bool:
@@ -177,7 +172,7 @@ def _count_hosts(url: DatabaseUrl) -> int:
 
 
 def _is_host(host: str) -> bool:
-    if host.startswith(_SOCKETS):
+    if host.startswith(SOCKETS):
         return True
     try:
         host.encode("idna")
