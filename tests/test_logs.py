@@ -52,6 +52,7 @@ for number in range(5_000):
     print_line(f"line {number}")
 """
 CANARY = "canary-7d1f"
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad\U000e0041"
 UNTRIMMED = Statement(
     text("INSERT INTO tasks (user_id, id, title, completed, tags) VALUES ('u', gen_random_uuid(), :title, false, '{}')")
@@ -98,6 +99,35 @@ def test_each_request_is_one_line_of_json(shared_dir: Path) -> None:
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line["time"])) for line in logged)
     assert [line["request_id"] for line in logged] == [answer.headers["X-Request-ID"] for answer in answers]
     assert all(isinstance(line["duration_ms"], float) and line["level"] == "INFO" for line in logged)
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "is_valid"),
+    [
+        (f"00-{TRACE_ID}-00f067aa0ba902b7-01", True),
+        (f"00-{TRACE_ID}-00f067aa0ba902b7-00", True),
+        (f"01-{TRACE_ID}-00f067aa0ba902b7-01-of-a-later-version", True),
+        (f"00-{TRACE_ID}-00f067aa0ba902b7-01-more", False),
+        (f"ff-{TRACE_ID}-00f067aa0ba902b7-01", False),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", False),
+        (f"00-{TRACE_ID}-{'0' * 16}-01", False),
+        (f"00-{TRACE_ID.upper()}-00f067aa0ba902b7-01", False),
+        (TRACE_ID, False),
+        ("", False),
+        (None, False),
+    ],
+)
+async def test_line_of_a_request_has_its_trace_id(
+    database_url: str, capfd: pytest.CaptureFixture[str], traceparent: str | None, *, is_valid: bool
+) -> None:
+    """Where the request has a valid `traceparent`, as W3C Trace Context defines it."""
+    configure_logging(Settings(log_format="json"))
+    headers = {} if traceparent is None else {"traceparent": traceparent}
+    async with open_client(create_app(Settings(), read_database_url(database_url))) as client:
+        await client.get("/health/live", headers=headers)
+
+    [line] = read_requests(read_log(capfd))
+    assert line.get("trace_id") == (TRACE_ID if is_valid else None)
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])

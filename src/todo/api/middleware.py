@@ -23,7 +23,11 @@ from todo.settings import read_host
 ENCODED_SLASH = re.compile(rb"%(2f|5c)|\\", re.IGNORECASE)
 AUTHORITY = re.compile(r"(?P<host>[^:]*|\[[^]]*\])(?::(?P<port>[0-9]{0,5}))?")  # RFC 3986, section 3.2
 LAST_PORT = 65_535
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+# W3C Trace Context, section 3.2: neither id is all zeros, and only versions after 00 may be longer.
+TRACEPARENT = re.compile(
+    rb"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 LOOPBACK_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
@@ -52,9 +56,14 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent_id = Headers(scope=scope).get("x-request-id", "")
-        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(uuid4())
-        raw_id = request_id.encode()
+        sent_id = traceparent = b""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                sent_id = sent_id or value
+            elif name == b"traceparent":
+                traceparent = value
+        raw_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(uuid4()).encode()
+        request_id = raw_id.decode()
         scope["state"]["request_id"] = request_id
         method, path = scope["method"], scope["path"]
         started, status = perf_counter(), 0
@@ -77,7 +86,7 @@ class RequestContext:
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
-            _log_request(scope, method, status, perf_counter() - started)
+            _log_request(scope, method, status, perf_counter() - started, traceparent)
 
 
 class Cors(CORSMiddleware):
@@ -214,7 +223,7 @@ def _has_unread_body(scope: Scope) -> bool:
     return has_body and "is_body_read" not in scope["state"]
 
 
-def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None:
+def _log_request(scope: Scope, method: str, status: int, seconds: float, traceparent: bytes) -> None:
     """Log the route and not the path, which repeats the user id."""
     route = getattr(scope.get("route"), "path", "-")
     facts = {
@@ -225,4 +234,6 @@ def _log_request(scope: Scope, method: str, status: int, seconds: float) -> None
         "request_id": scope["state"]["request_id"],
         "user_id": scope.get("path_params", {}).get("user_id", "-")[:USER_ID_LENGTH],
     }
+    if traceparent and (trace := TRACEPARENT.fullmatch(traceparent)):
+        facts["trace_id"] = trace["trace_id"].decode()
     _log.info("%(method)s %(route)s %(status)s %(duration_ms)s ms %(request_id)s %(user_id)s", facts)
