@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 import httpx2
@@ -173,6 +173,41 @@ async def test_http_exception_that_is_no_error_is_a_500(database_url: str, statu
 
     async with open_guarded(database_url, refuse) as client:
         assert_problem(await client.get("/api/alice/tasks"), 500, "internal-error")
+
+
+@pytest.mark.parametrize("returned", [None, 5, uuid4(), b"alice", "", "..", "not a user id", "a\n", "a" * 256])
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("POST", {"title": "Buy milk"}), ("DELETE", None)])
+async def test_owner_that_is_no_user_id_is_a_500_that_names_the_function(
+    database_url: str, caplog: pytest.LogCaptureFixture, returned: object, method: str, body: object
+) -> None:
+    """An empty list would look right, and the mistake would be found in somebody's data."""
+
+    async def identify() -> Any:  # noqa: ANN401 - a function that is wrong may return anything
+        return returned
+
+    async with open_guarded(database_url, identify) as client:
+        assert_problem(await client.request(method, "/api/alice/tasks", json=body), 500, "internal-error")
+
+    kind = "a str" if isinstance(returned, str) else type(returned).__name__
+    assert f"{identify.__module__}:{identify.__qualname__} returned {kind} that is not" in caplog.text
+
+
+async def test_coroutine_that_was_not_awaited_is_a_500(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """As a function returns that calls an asynchronous one and forgets to await it."""
+
+    async def find_user() -> Owner:
+        return Owner("alice")
+
+    forgotten = find_user()
+
+    async def identify() -> Any:  # noqa: ANN401 - as above
+        return forgotten
+
+    async with open_guarded(database_url, identify) as client:
+        assert_problem(await client.get("/api/alice/tasks"), 500, "internal-error")
+    forgotten.close()
+
+    assert "returned coroutine that is not a valid user id" in caplog.text
 
 
 async def test_headers_of_an_http_exception_do_not_describe_the_problem(database_url: str) -> None:

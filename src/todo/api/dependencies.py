@@ -16,6 +16,8 @@ from todo.models.fields import USER_ID_LENGTH, USER_ID_PATTERN, Owner
 
 # Pydantic also takes a UUID in braces, without hyphens or as a URN; each task has one address.
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_USER_ID = re.compile(USER_ID_PATTERN)
+_DOTS = (".", "..")  # clients resolve them in a path
 
 
 class State(TypedDict):
@@ -27,7 +29,7 @@ class State(TypedDict):
 
 
 def _refuse_dots(user_id: str) -> str:
-    if user_id in (".", ".."):
+    if user_id in _DOTS:
         raise ValueError("must not be `.` or `..`")
     return user_id
 
@@ -61,9 +63,12 @@ def give_owner(handler: Handler, identify_owner: IdentifyOwner) -> Handler:
     FastAPI reads dependencies from the signature, and this one differs between applications. A dependency of the router
     cannot pass on what it returns, and a second one that does would cost each request 25 µs.
     """
+    is_checked = identify_owner is trust_path  # whose parameter is declared as a user id
 
     @wraps(handler)
     async def handle(**arguments: object) -> object:
+        if not is_checked:
+            _check_owner(arguments["owner"], identify_owner)
         return await handler(**arguments)
 
     declared = signature(handler)
@@ -74,6 +79,15 @@ def give_owner(handler: Handler, identify_owner: IdentifyOwner) -> Handler:
     ]
     handle.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
     return handle
+
+
+def _check_owner(owner: object, identify_owner: IdentifyOwner) -> None:
+    """Raise TypeError unless a function has returned a user id: of None, a list would be empty and seem right."""
+    if isinstance(owner, str) and len(owner) <= USER_ID_LENGTH and _USER_ID.fullmatch(owner) and owner not in _DOTS:
+        return
+    name = getattr(identify_owner, "__qualname__", type(identify_owner).__qualname__)
+    returned = "a str" if isinstance(owner, str) else type(owner).__name__  # the value may be a secret
+    raise TypeError(f"{identify_owner.__module__}:{name} returned {returned} that is not a valid user id")
 
 
 def open_store(request: Request, owner: Owner) -> TaskStore:
