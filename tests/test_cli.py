@@ -25,7 +25,7 @@ def run(*arguments: str, folder: str | None = None, **environment: str) -> subpr
     """Run a command to its end."""
     return subprocess.run(
         [TODO, *arguments],
-        env={**os.environ, "TODO_PORT": str(find_port()), **environment},
+        env={**os.environ, "TODO_PORT": str(find_port()), "TODO_LOG_FORMAT": "console", **environment},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -53,6 +53,30 @@ def test_misspelt_setting_is_a_warning() -> None:
 
     assert "TODO_WORKRS is not a setting; is TODO_WORKERS meant?" in result.stderr
     assert "is already in use" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"TODO_PORT": "0"}, "TODO_PORT: "),
+        ({"TODO_PORT": "0", "TODO_LOG_FORMAT": "json"}, "TODO_PORT: "),
+        ({"TODO_PORT": "0", "TODO_LOG_LEVEL": "canary"}, "TODO_PORT: "),
+        ({"DATABASE_URL": "canary"}, "DATABASE_URL: "),
+        ({"TODO_IDENTIFY_OWNER": "nowhere:identify"}, "TODO_IDENTIFY_OWNER: "),
+        ({"TODO_HOST": "host.invalid"}, "TODO_HOST: "),
+    ],
+)
+def test_serve_that_cannot_start_says_so_in_json_where_its_log_is(environment: dict[str, str], said: str) -> None:
+    """Whatever reads the log reads this; standard error is no terminal here."""
+    without_format = {"DATABASE_URL": NOWHERE, **environment}
+    result = subprocess.run(
+        [TODO, "serve"], env={**os.environ, **without_format}, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    line = json.loads(result.stderr)
+    assert result.returncode == 2
+    assert (line["level"], line["logger"]) == ("ERROR", "todo")
+    assert said in line["message"]
 
 
 def test_openapi_prints_the_schema() -> None:

@@ -8,6 +8,8 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +54,15 @@ for number in range(5_000):
     print_line(f"line {number}")
 """
 CANARY = "canary-7d1f"
+# What Python writes to standard error by itself: a warning, and an error in a thread.
+CARELESS = f"""
+import threading, warnings
+def fail():
+    raise ValueError("{CANARY}")
+def identify():
+    warnings.warn("{CANARY}")
+    threading.Thread(target=fail).start()
+"""
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c\u200b\ufeff\u00ad\U000e0041"
 UNTRIMMED = Statement(
@@ -62,6 +73,10 @@ UNTRIMMED = Statement(
 @pytest.fixture(autouse=True)
 def _restore_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test configures ends with it."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", root.handlers[:])
     monkeypatch.setattr(root, "level", root.level)
@@ -143,6 +158,48 @@ async def test_line_cannot_be_forged(database_url: str, capfd: pytest.CaptureFix
     assert len(lines) == 1
     assert "422" in lines[0]
     assert lines[0].isprintable()
+
+
+def test_all_that_the_service_prints_is_json(tmp_path: Path, shared_dir: Path) -> None:
+    """From its start, with a new database, to its end; what a terminal shows as plain lines is lines of JSON here."""
+    (tmp_path / "careless.py").write_text(CARELESS)
+    environment = {
+        "TODO_IDENTIFY_OWNER": "careless:identify",
+        "TODO_POOL_SISE": "1",
+        "TODO_PUBLIC_URL": "https://a.example/b",
+    }
+    with running_service("--data-dir", str(shared_dir / "json"), folder=str(tmp_path), **environment) as service:
+        assert service.client.get("/api/alice/tasks").status_code == 500
+        wait_until(lambda: "Docs " in service.read_log())
+        service.stop()
+        lines = [json.loads(line) for line in service.read_log().splitlines()]
+
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    messages = [line["message"] for line in lines]
+    assert "TODO_POOL_SISE is not a setting; is TODO_POOL_SIZE meant?" in messages
+    assert [message for message in messages if message.startswith("Creating the embedded database in ")]
+    assert "The schema has been migrated." in messages
+    assert "API   https://a.example/b/api/{user_id}/tasks" in messages
+    assert "Docs  https://a.example/b/docs" in messages
+    assert [line for line in lines if line["logger"] == "py.warnings" and CANARY in line["message"]]
+    assert [line for line in lines if CANARY in line.get("traceback", "") and line["message"] == "An unexpected error"]
+
+
+@pytest.mark.slow
+def test_worker_that_cannot_load_the_application_says_why_in_json(tmp_path: Path) -> None:
+    """No address is printed, since nothing listens there."""
+    (tmp_path / "sometimes.py").write_text(
+        "import multiprocessing\nif multiprocessing.parent_process(): raise SystemError\ndef identify(): ...\n"
+    )
+    environment = {"DATABASE_URL": NOWHERE, "TODO_IDENTIFY_OWNER": "sometimes:identify"}
+    with running(str(TODO), "serve", "--port", str(find_port()), folder=tmp_path, **environment) as service:
+        _, log = service.communicate(timeout=60)
+
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert service.returncode == 1
+    assert "SystemError at" in lines[0]["message"]
+    assert lines[-1]["message"] == "the application could not be started; the lines above say why"
+    assert not [line for line in lines if line["message"].startswith("API ")]
 
 
 def test_console_line_keeps_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
@@ -247,11 +304,11 @@ async def test_return_of_the_database_is_said_once(database_url: str, caplog: py
 
 
 @contextmanager
-def running(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def running(*command: str, folder: Path | None = None, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command whose standard error nobody reads, unless the test does."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        command, env={**os.environ, **environment}, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
     with process:
         try:

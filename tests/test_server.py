@@ -51,10 +51,15 @@ async def app(kind, inode, scope, receive, send):
         if kind == "fails":
             return await send({"type": "lifespan.startup.failed", "message": ""})
         scope["state"]["pid"] = os.getpid()
+        if kind == "slow":
+            await asyncio.sleep(0.5)
+            os.write(1, b"started\\n")
         await send({"type": "lifespan.startup.complete"})
         await receive()
         os.write(1, b"lifespan ended\\n")  # in one piece, as workers share the file
         return await send({"type": "lifespan.shutdown.complete"})
+    if kind == "slow":
+        os.write(1, b"asked\\n")
     _, path, seconds = f"{scope['path']}/0".split("/")[:3]
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"%d " % scope["state"]["pid"], "more_body": True})
@@ -78,7 +83,8 @@ if __name__ == "__main__":
     try:
         with open(__file__) as lock_file:
             inode = os.fstat(lock_file.fileno()).st_ino
-            server.serve(partial(load, kind, inode), host=host, port=int(port), workers=int(workers))
+            report = (lambda: None) if kind == "works" else partial(print, "it answers", flush=True)
+            server.serve(partial(load, kind, inode), report, host=host, port=int(port), workers=int(workers))
     except BrokenEnvironment as error:
         sys.exit(f"todo: {error}")
     print("serve returned", flush=True)
@@ -413,6 +419,19 @@ def test_an_application_that_cannot_start_is_not_tried_for_ever(
     assert served.await_end(10) == 1
     assert reason in served.read_log()
     assert served.read_log().endswith("todo: the application could not be started; the lines above say why\n")
+    assert "it answers" not in served.read_log()
+
+
+def test_start_is_reported_once_a_worker_answers(start: Start) -> None:
+    """Once in all, and without asking the application, which would log that."""
+    served = start("slow", workers=2, is_up=False)
+    wait_until(lambda: "it answers" in served.read_log())
+    served.process.terminate()
+
+    assert served.await_end(5) == 0
+    assert served.read_log().startswith("started\n")
+    assert served.read_log().count("it answers\n") == 1
+    assert "asked" not in served.read_log()
 
 
 def test_workers_inherit_no_open_files(start: Start) -> None:

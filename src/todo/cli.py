@@ -28,7 +28,7 @@ from todo.errors import BadSetting, BrokenEnvironment
 from todo.logs import STANDARD_ERROR, configure_logging, print_line
 from todo.port import ensure_port_is_free
 from todo.server import serve
-from todo.settings import Settings, find_misspelt, read_settings
+from todo.settings import Settings, find_misspelt, read_log_settings, read_settings
 from todo.worker import check_identify_owner, load_app
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def main() -> None:
         _check_working_folder()
         commands()
     except BrokenEnvironment as error:
-        print_line(f"todo: {error}")
+        print_line(str(error), logging.ERROR)
         sys.exit(error.exit_status)
 
 
@@ -85,8 +85,8 @@ def serve_command(
     data_dir: DataDir = None,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM."""
+    configure_logging(read_log_settings())
     settings = _read_settings(host=host, port=port, workers=workers, data_dir=data_dir)
-    configure_logging(settings)
     for name, meant in find_misspelt().items():
         _log.warning("%s is not a setting; is %s meant?", name, meant)
     ensure_port_is_free(settings.host, settings.port)
@@ -94,17 +94,22 @@ def serve_command(
     with _open_database(settings) as url:
         if settings.is_embedded and not is_newest(url):
             print_line(_migrate(url))
-        address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
-        print_line(f"API   {address}/api/{{user_id}}/tasks")
-        if settings.docs:
-            print_line(f"Docs  {address}/docs")
         serve(
             partial(load_app, settings, url),
+            partial(_print_addresses, settings),
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
             backend_connections=3 * settings.pool_size,  # one to cancel it over, and one that replaces it
         )
+
+
+def _print_addresses(settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = settings.public_url or f"http://{host}:{settings.port}"
+    print_line(f"API   {address}/api/{{user_id}}/tasks")
+    if settings.docs:
+        print_line(f"Docs  {address}/docs")
 
 
 @commands.command("migrate")

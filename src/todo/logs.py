@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from todo.settings import Settings
+from todo.settings import LogSettings
 
 # Characters that end a line, move a terminal's cursor or make it show other text: Unicode's categories Cc, Cf, Zl and
 # Zp, and lone surrogates. A client may have put them into a path.
@@ -39,8 +39,10 @@ FLUSH_SECONDS = 1
 # Several processes write to one pipe: up to this size a write is atomic (POSIX, PIPE_BUF).
 ATOMIC_BYTES = select.PIPE_BUF
 
+_log = logging.getLogger(__name__)
 
-def configure_logging(settings: Settings) -> None:
+
+def configure_logging(settings: LogSettings) -> None:
     """Send every log line of this process to standard error, in the format that the settings name."""
     wants_json = settings.log_format == "json" or (settings.log_format is None and not sys.stderr.isatty())
     handler = BackgroundHandler()
@@ -50,15 +52,35 @@ def configure_logging(settings: Settings) -> None:
     # The command line says what a migration has done.
     logging.getLogger("alembic").setLevel(logging.DEBUG if settings.log_level == "debug" else logging.WARNING)
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    if wants_json:
+        _capture_python_output()
 
 
-def print_line(line: str) -> None:
-    """Print a line to standard error, in order with the log; never blocks once logging is configured."""
+def _capture_python_output() -> None:
+    """Log what Python itself would write to standard error: warnings, and errors that nothing handles."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = lambda *error: _log.critical("An unexpected error", exc_info=error)
+    threading.excepthook = _log_uncaught
+    sys.unraisablehook = _log_uncaught
+
+
+def _log_uncaught(error: "threading.ExceptHookArgs | sys.UnraisableHookArgs") -> None:
+    if error.exc_type is not SystemExit and error.exc_value:
+        _log.error("An unexpected error", exc_info=error.exc_value)
+
+
+def print_line(line: str, level: int = logging.INFO) -> None:
+    """Print a line to standard error, in order with the log and in JSON where that is; an error after `todo: `.
+
+    Never blocks once logging is configured.
+    """
+    text = f"todo: {line}" if level >= logging.ERROR else line
     for handler in logging.getLogger().handlers:
         if isinstance(handler, BackgroundHandler):
-            handler.write(line)
+            record = logging.LogRecord("todo", level, __file__, 0, line, (), None)
+            handler.write(handler.format(record) if isinstance(handler.formatter, LineFormatter) else text)
             return
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{text}\n")
 
 
 class BackgroundHandler(logging.Handler):

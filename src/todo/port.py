@@ -1,4 +1,4 @@
-"""The port to listen on: its host resolved, checked to be free, and reserved for granian's workers.
+"""The port to listen on: its host resolved, checked to be free, reserved for granian's workers, watched for an answer.
 
 Lines of granian's source are those of version 2.8.7.
 """
@@ -6,9 +6,18 @@ Lines of granian's source are those of version 2.8.7.
 import errno
 import socket
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from todo.errors import BadSetting, BrokenEnvironment
+
+# How long a server is waited for, how often it is asked meanwhile, and how long it may take to answer.
+ANSWER_SECONDS = 60
+POLL_SECONDS = 0.05
+PROBE_SECONDS = 1
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -29,6 +38,38 @@ def reserve_port(host: str, port: int) -> socket.socket:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return reserved
+
+
+@contextmanager
+def watch_port(host: str, port: int, report: Callable[[], None]) -> Iterator[None]:
+    """Call `report` from a thread once a server answers on the port, but not after the end of the block."""
+    _, address = resolve_host(host, port)
+    ended = threading.Event()
+
+    def watch() -> None:
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while not ended.wait(POLL_SECONDS) and time.monotonic() < deadline:
+            if _is_answered(address):
+                report()
+                return
+
+    watcher = threading.Thread(target=watch, name="port", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _is_answered(address: tuple[Any, ...]) -> bool:
+    """Send what is not HTTP: the server answers it with a 400 by itself, without the application and its log."""
+    try:
+        with socket.create_connection(address[:2], PROBE_SECONDS) as probe:
+            probe.sendall(b"?\r\n\r\n")
+            return probe.recv(1) == b"H"  # of "HTTP"
+    except OSError:
+        return False
 
 
 def ensure_port_is_free(host: str, port: int) -> None:

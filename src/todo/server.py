@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from todo.client_connections import ClientConnections
 from todo.errors import BrokenEnvironment
-from todo.port import reserve_port, resolve_host
+from todo.port import reserve_port, resolve_host, watch_port
 
 # A request's headers must be complete within this time, and a connection may idle for as long between two requests.
 HEADER_TIMEOUT_SECONDS = 30
@@ -47,9 +47,18 @@ START_SECONDS = 60
 _log = logging.getLogger(__name__)
 
 
-def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int, backend_connections: int = 0) -> None:
+def serve(  # noqa: PLR0913 - what a server needs
+    load_app: Callable[[], ASGIApp],
+    report_start: Callable[[], None],
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    backend_connections: int = 0,
+) -> None:
     """Serve the application until SIGINT, SIGTERM or SIGHUP; return after every worker has ended.
 
+    Calls `report_start` from a thread once a worker answers.
     A second signal kills the workers. Later ones have no effect, so that they cannot interrupt the caller's cleanup.
     Each worker keeps enough open files for `backend_connections` besides its clients. Raises BadSetting for a host or
     port that cannot be used, and BrokenEnvironment if the port is taken or a worker does not start.
@@ -72,10 +81,8 @@ def serve(load_app: Callable[[], ASGIApp], *, host: str, port: int, workers: int
         log_dictconfig={"loggers": {"_granian": {}}},  # no handlers of its own: into the service's log
         respawn_failed_workers=True,
     )
-    try:
+    with closing(reserved), watch_port(host, port, report_start):
         server.run(partial(_load_in_worker, load_app, port, connections))
-    finally:
-        reserved.close()
 
 
 def _count_connections(backend_connections: int) -> int:
@@ -227,6 +234,9 @@ def _load_in_worker(load_app: Callable[[], ASGIApp], port: int, connections: int
     except BrokenEnvironment as error:
         _log.error("%s", error)
         sys.exit(error.exit_status)
+    except Exception:  # noqa: BLE001 - multiprocessing would print it as plain text
+        _log.exception("The application could not be loaded")
+        sys.exit(1)
     app.watch()
     return app
 

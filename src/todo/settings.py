@@ -101,10 +101,17 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], N
 Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDecode, BeforeValidator(_split_commas)]
 
 
-class Settings(BaseSettings):
-    """Every setting; `docs/configuration.md` explains each."""
+class LogSettings(BaseSettings):
+    """How to log."""
 
     model_config = SettingsConfigDict(env_prefix="TODO_", frozen=True, hide_input_in_errors=True)
+
+    log_format: Literal["console", "json"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(LogSettings):
+    """Every setting; `docs/configuration.md` explains each."""
 
     database_url: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL")
     database_url_unpooled: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL_UNPOOLED")
@@ -124,8 +131,6 @@ class Settings(BaseSettings):
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout_seconds: float = Field(default=3, gt=0, le=300)
     prepared_statements: bool = True
-    log_format: Literal["console", "json"] | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
     def is_embedded(self) -> bool:
@@ -142,6 +147,14 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is valid
         return Settings(**overrides)
     except ValidationError as error:
         raise BadSetting("; ".join(_describe(fault["loc"], fault["msg"]) for fault in error.errors())) from None
+
+
+def read_log_settings() -> LogSettings:
+    """Read how to log what is wrong with other settings; if these are wrong themselves, return their defaults."""
+    try:
+        return LogSettings()
+    except ValidationError:
+        return LogSettings.model_construct()
 
 
 def find_misspelt() -> Mapping[str, str]:

@@ -1,5 +1,6 @@
 """What a worker of the server loads. The parent imports this module, which must not import the application."""
 
+import logging
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from todo.database.urls import DatabaseUrl
 from todo.errors import BadSetting
 from todo.logs import configure_logging, print_line
-from todo.settings import Settings
+from todo.settings import Settings, read_log_settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -20,9 +21,9 @@ IMPORTED = 10
 
 def load_app(settings: Settings, database_url: DatabaseUrl) -> "FastAPI":
     """Configure logging and make the application."""
+    configure_logging(settings)
     from todo.app import create_app  # noqa: PLC0415 - see above
 
-    configure_logging(settings)
     return create_app(settings, database_url)
 
 
@@ -50,9 +51,10 @@ if __name__ == "__main__":
     from todo.api.authentication import load_identify_owner
 
     signal.alarm(IMPORT_SECONDS + 1)  # the parent may be killed while it waits
+    configure_logging(read_log_settings())
     try:
         load_identify_owner(sys.argv[1])
     except BadSetting as error:
-        print_line(f"todo: {error}")
+        print_line(str(error), logging.ERROR)
         sys.exit(error.exit_status)
     sys.exit(IMPORTED)

@@ -15,7 +15,7 @@ from fastapi import Depends
 from fastapi.security import OAuth2AuthorizationCodeBearer, OAuth2PasswordBearer
 from tests.api.test_problems import assert_problem
 from tests.service import running_service
-from tests.support import open_client
+from tests.support import open_client, wait_until
 
 from todo.api.dependencies import UserId
 from todo.app import create_app
@@ -196,7 +196,5 @@ async def test_pages_can_be_turned_off(database_url: str, tasks_url: str) -> Non
 def test_service_without_pages_announces_none(shared_dir: Path) -> None:
     """What it prints at its start can be opened."""
     with running_service("--data-dir", str(shared_dir / "pages"), TODO_DOCS="off") as service:
-        log = service.read_log()
-
-    assert "API   http://" in log
-    assert "/docs" not in log
+        wait_until(lambda: "API   http://" in service.read_log())
+        assert "/docs" not in service.read_log()
