@@ -55,7 +55,7 @@ statements: $(VENV)/dev ## Write every SQL statement on tasks to tests/database/
 	@$(BIN)/python -m tests.database.golden
 
 openapi: $(VENV)/dev ## Write the OpenAPI document to docs/openapi.json
-	@env -u TODO_PUBLIC_URL -u TODO_IDENTIFY_OWNER $(BIN)/todo openapi > docs/openapi.json
+	@env -u TODO_PUBLIC_URL -u TODO_IDENTIFY_OWNER PYTHON_DOTENV_DISABLED=1 $(BIN)/todo openapi > docs/openapi.json
 
 mutants: $(VENV)/dev ## Run mutation tests (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)

@@ -67,6 +67,7 @@ def environment() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(("DATABASE_URL", "PG", "TODO_"))]:
             if not name.startswith("TODO_TEST_"):
                 patch.delenv(name)
+        patch.setenv("PYTHON_DOTENV_DISABLED", "1")
         yield
 
 

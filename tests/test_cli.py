@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import make_url
 
+from tests.service import running_service
 from tests.support import connect, find_port, wait_until
 
 TODO = Path(sys.executable).with_name("todo")
@@ -77,6 +78,23 @@ def test_serve_that_cannot_start_says_so_in_json_where_its_log_is(environment: d
     assert result.returncode == 2
     assert (line["level"], line["logger"]) == ("ERROR", "todo")
     assert said in line["message"]
+
+
+def test_every_process_of_the_service_reads_the_env_file(database_url: str, tmp_path: Path) -> None:
+    """The one that starts, the one that tries the function, and the one that answers."""
+    (tmp_path / "tokens.py").write_text("def identify(): return 'alice'\n")
+    (tmp_path / ".env").write_text(
+        f"DATABASE_URL='{database_url}'\nTODO_IDENTIFY_OWNER=tokens:identify\nTODO_PUBLIC_URL=https://todo.example.com\n"
+        "TODO_LOG_FORMAT=console\nTODO_WORKRS=2\n"
+    )
+    with running_service(folder=str(tmp_path), PYTHON_DOTENV_DISABLED="0") as service:
+        created = service.client.post("/api/bob/tasks", json={"title": "Buy milk"})
+        wait_until(lambda: "\nAPI   https://todo.example.com/api/" in service.read_log())
+        log = service.read_log()
+
+    assert created.json()["user_id"] == "alice"
+    assert created.headers["Location"].startswith("https://todo.example.com/")
+    assert "WARNING TODO_WORKRS is not a setting; is TODO_WORKERS meant?" in log
 
 
 def test_openapi_prints_the_schema() -> None:

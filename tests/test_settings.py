@@ -1,12 +1,13 @@
 """What the environment says, and how a mistake in it is told."""
 
+import re
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from todo.errors import BadSetting
-from todo.settings import Settings, find_misspelt, read_settings
+from todo.settings import LogSettings, Settings, find_misspelt, read_log_settings, read_settings
 
 CANARY = "canary-hunter2"
 
@@ -213,6 +214,97 @@ def test_misspelt_variable_is_found(monkeypatch: pytest.MonkeyPatch, variable: s
     monkeypatch.setenv(variable, "1")
 
     assert find_misspelt() == ({variable: meant} if meant else {})
+
+
+@pytest.fixture
+def env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The `.env` of a working folder, which is read and does not exist yet."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
+    return tmp_path / ".env"
+
+
+def test_env_file_is_read_where_the_environment_says_nothing(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option of the command line is nearer than either; names that are no settings are somebody else's."""
+    env_file.write_text(
+        f"# a comment\nexport DATABASE_URL='postgresql://owner:{CANARY}@host/neondb'\n"
+        "TODO_PORT=9000\nTODO_WORKERS=3 # three\ntodo_pool_size=4\nTODO_CORS_ORIGINS=https://a.example,https://b.example\n"
+        "OTHER=1\nTODO_LIST=1\n"
+    )
+    monkeypatch.setenv("TODO_PORT", "9001")
+
+    settings = read_settings(workers=5)
+
+    assert settings.database_url
+    assert settings.database_url.get_secret_value() == f"postgresql://owner:{CANARY}@host/neondb"
+    assert (settings.port, settings.workers, settings.pool_size) == (9001, 5, 4)
+    assert settings.cors_origins == ("https://a.example", "https://b.example")
+    assert Settings().pool_size == 10  # what a test makes for itself reads none
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"TODO_PORT=8000\n\n\nnot a setting\n", ".env: line 4 is not NAME=value"),
+        (b"DATABASE_URL\n", ".env: line 1 is not NAME=value"),
+        (b"TODO_HOST='0.0.0.0\n", ".env: line 1 is not NAME=value"),
+        (b"TODO_HOST=\xff\n", ".env: cannot be read (it is not in UTF-8)"),
+        (b"TODO_PORT=0\n", "TODO_PORT: Input should be greater than or equal to 1"),
+        (b"PORT=http\n", "PORT: Input should be a valid integer, unable to parse string as an integer"),
+        (b"DATABASE_URL=\n", "DATABASE_URL: is set but empty; unset it, or give it a value"),
+    ],
+)
+def test_mistake_in_the_env_file_is_one_line(env_file: Path, text: bytes, said: str) -> None:
+    """Nothing is left out of it silently, which might be the database."""
+    env_file.write_bytes(text)
+
+    with pytest.raises(BadSetting) as caught:
+        read_settings()
+
+    assert str(caught.value) == said
+    assert read_log_settings() == LogSettings()
+
+
+@pytest.mark.ordinary_account
+def test_env_file_that_may_not_be_read_is_one_line(env_file: Path) -> None:
+    """The service would start with other settings than those that somebody has written down."""
+    env_file.touch(mode=0)
+
+    with pytest.raises(BadSetting, match=r"^\.env: cannot be read \(Permission denied\)$"):
+        read_settings()
+
+
+def test_misspelt_name_in_the_env_file_is_found(env_file: Path) -> None:
+    """As one in the environment."""
+    env_file.write_text("TODO_WORKRS=4\nTODO_LOG_LEVEL=debug\n")
+
+    assert find_misspelt() == {"TODO_WORKRS": "TODO_WORKERS"}
+    assert read_log_settings().log_level == "debug"
+
+
+def test_env_file_is_not_read_where_that_is_turned_off(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variable that turns python-dotenv off; neither is a folder of that name, as of a virtual environment."""
+    env_file.write_text("not a setting")
+    monkeypatch.setenv("PYTHON_DOTENV_DISABLED", "true")
+    assert read_settings() == Settings()
+
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED")
+    env_file.unlink()
+    env_file.mkdir()
+    assert read_settings() == Settings()
+
+
+def test_example_of_an_env_file_is_valid(env_file: Path) -> None:
+    """Each of its lines is a setting, and has a value that can be."""
+    example = Path(__file__).parents[1] / ".env.example"
+    lines = re.findall(r"^# (?=[A-Z_]+=)(.*)$", example.read_text(), re.MULTILINE)
+    env_file.write_text("\n".join(lines))
+
+    settings = read_settings()
+
+    names = [line.partition("=")[0].removeprefix("TODO_").lower() for line in lines]
+    assert settings.model_fields_set >= {name for name in names if name != "port"}
+    assert set(names) <= set(Settings.model_fields)
 
 
 def test_override_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,21 @@
-"""Settings: read once from the environment, validated, immutable. There is no global instance."""
+"""Settings: read once from the environment and `.env`, validated, immutable. There is no global instance."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from io import StringIO
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from todo.errors import BadSetting
 
+ENV_FILE = Path(".env")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+|\*")
 SIMILARITY = 0.8  # of a misspelt name to the one that was meant, as difflib measures it
 HOST_LENGTH = 253  # the limit of DNS; the name is repeated in every task of a list
@@ -104,7 +107,9 @@ Hosts = Annotated[tuple[Annotated[str, AfterValidator(_check_host)], ...], NoDec
 class LogSettings(BaseSettings):
     """How to log."""
 
-    model_config = SettingsConfigDict(env_prefix="TODO_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TODO_", frozen=True, hide_input_in_errors=True, dotenv_filtering="only_existing"
+    )
 
     log_format: Literal["console", "json"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -139,12 +144,13 @@ class Settings(LogSettings):
 
 
 def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is validated by its field
-    """Read the environment; `overrides`, such as the options of a command line, take precedence.
+    """Read the environment, and `.env` in the working folder for what is not in it.
 
-    Raises BadSetting, which names the variable and never repeats its value.
+    `overrides`, such as the options of a command line, take precedence. Raises BadSetting, which names the variable and
+    never repeats its value.
     """
     try:
-        return Settings(**overrides)
+        return Settings(_env_file=_find_env_file(), **overrides)
     except ValidationError as error:
         raise BadSetting("; ".join(_describe(fault["loc"], fault["msg"]) for fault in error.errors())) from None
 
@@ -152,15 +158,43 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is valid
 def read_log_settings() -> LogSettings:
     """Read how to log what is wrong with other settings; if these are wrong themselves, return their defaults."""
     try:
-        return LogSettings()
-    except ValidationError:
+        return LogSettings(_env_file=_find_env_file())
+    except (ValidationError, BadSetting):
         return LogSettings.model_construct()
 
 
+def _find_env_file() -> Path | None:
+    """Return the path of `.env`, unless it is not to be read; raises BadSetting if it cannot be."""
+    _read_env_file()
+    return ENV_FILE if _has_env_file() else None
+
+
+def _has_env_file() -> bool:
+    # python-dotenv's own switch; a folder of that name is somebody's virtual environment.
+    is_disabled = os.environ.get("PYTHON_DOTENV_DISABLED", "").lower() in {"1", "true", "t", "yes", "y"}
+    return not is_disabled and ENV_FILE.is_file()
+
+
+def _read_env_file() -> Collection[str]:
+    """Return the names in `.env`; raise BadSetting where python-dotenv would leave out what it cannot read."""
+    try:
+        text = ENV_FILE.read_text(encoding="utf-8") if _has_env_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise BadSetting(f"{ENV_FILE}: cannot be read ({reason})") from None
+    bindings = list(parse_stream(StringIO(text)))
+    for binding in bindings:
+        if binding.error or (binding.key and binding.value is None):
+            blank = binding.original.string[: -len(binding.original.string.lstrip())]
+            raise BadSetting(f"{ENV_FILE}: line {binding.original.line + blank.count(chr(10))} is not NAME=value")
+    return [binding.key for binding in bindings if binding.key]
+
+
 def find_misspelt() -> Mapping[str, str]:
-    """Return the environment's variables that are no settings and look like one, each with that one."""
+    """Return the variables of the environment and `.env` that are no settings and look like one, each with that one."""
     known = [f"TODO_{name}".upper() for name in Settings.model_fields if not name.startswith("database_url")]
-    unknown = [name for name in os.environ if name.upper().startswith("TODO_") and name.upper() not in known]
+    names = [*os.environ, *_read_env_file()]
+    unknown = [name for name in names if name.upper().startswith("TODO_") and name.upper() not in known]
     nearest = {name: get_close_matches(name.upper(), known, n=1, cutoff=SIMILARITY) for name in unknown}
     return {name: found[0] for name, found in nearest.items() if found}
 
@@ -168,6 +202,7 @@ def find_misspelt() -> Mapping[str, str]:
 def _describe(location: tuple[int | str, ...], message: str) -> str:
     name = str(location[0]).upper()
     variable = name if name.startswith(("DATABASE_URL", "TODO_")) else f"TODO_{name}"
-    if variable == "TODO_PORT" and variable not in os.environ and "PORT" in os.environ:
+    names = {*os.environ, *_read_env_file()}
+    if variable == "TODO_PORT" and variable not in names and "PORT" in names:
         variable = "PORT"
     return f"{variable}: {message.removeprefix('Value error, ')}"
