@@ -364,6 +364,15 @@ def test_process_that_stays_imports_only_what_serving_needs() -> None:
     assert result.stdout == "[]\n"
 
 
+def test_windows_is_one_clear_line() -> None:
+    """And not an error about a module that is missing there."""
+    code = "import sys; sys.platform = 'win32'; from todo.__main__ import main; main()"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("todo: Windows is not supported; use WSL 2: ")
+
+
 @pytest.mark.skipif("sys.platform != 'linux'", reason="what is imported is read off the process's maps")
 @pytest.mark.parametrize("imported", ["pydantic_core", "psycopg_binary", "_granian"])
 def test_interrupt_during_the_imports_is_silent(imported: str, tmp_path: Path) -> None:
