@@ -97,6 +97,15 @@ def test_every_process_of_the_service_reads_the_env_file(database_url: str, tmp_
     assert "WARNING TODO_WORKRS is not a setting; is TODO_WORKERS meant?" in log
 
 
+def test_file_in_the_working_folder_shadows_no_module_of_the_service(tmp_path: Path) -> None:
+    """Python looks there first in the processes that it starts by itself."""
+    for name in ("select", "todo", "fastapi"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
+
+    with running_service(folder=str(tmp_path), probe="/health/live", DATABASE_URL=NOWHERE) as service:
+        assert "shadowed" not in service.read_log()
+
+
 def test_openapi_prints_the_schema() -> None:
     """It needs neither a database nor a server."""
     schema = json.loads(run("openapi", DATABASE_URL=NOWHERE).stdout)

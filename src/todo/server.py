@@ -165,7 +165,7 @@ class _Server(MPServer):
     @override
     def _spawn_workers(self, spawn_target: object, target_loader: object) -> None:
         # A worker handles SIGINT only once it serves (server/mp.py:198): until then Ctrl-C would be a traceback.
-        with _blocked_interrupt():
+        with _blocked_interrupt(), _safe_path():
             super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]  # granian's own
 
     @override
@@ -205,7 +205,7 @@ class _Server(MPServer):
         if any(self.wrks[index].inner.exitcode > 0 and now - self.wrks[index].birth < START_SECONDS for index in dead):
             self._could_not_start = self.interrupt_signal = True
         else:
-            with _blocked_interrupt():
+            with _blocked_interrupt(), _safe_path():
                 super()._respawn_workers(dead, spawn_target, target_loader, delay)
             self.respawned_wrks.clear()
         if self.interrupt_signal or self.interrupt_children:
@@ -223,6 +223,20 @@ def _blocked_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep a file of the working folder, such as a `select.py`, from shadowing a module of Python's in new processes.
+
+    multiprocessing starts them with `-c`, and with `-P` only if this process has it.
+    """
+    before = os.environ.get("PYTHONSAFEPATH", "")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["PYTHONSAFEPATH"] = before  # empty is the same as unset
 
 
 def _load_in_worker(load_app: Callable[[], ASGIApp], port: int, connections: int) -> ASGIApp:
