@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -58,14 +58,27 @@ def running_service(
     return running_service_on(find_port(), *arguments, probe=probe, folder=folder, **environment)
 
 
-@contextmanager
 def running_service_on(
     port: int, *arguments: str, probe: str = "/health/ready", folder: str | None = None, **environment: str
-) -> Iterator[Service]:
+) -> AbstractContextManager[Service]:
     """Run it on a port of one's choice, such as that of a service which has ended."""
+    command = [str(TODO), "serve", "--port", str(port), *arguments]
+    return running_command(command, port, probe=probe, folder=folder, **environment)
+
+
+@contextmanager
+def running_command(
+    command: Sequence[str],
+    port: int,
+    *,
+    probe: str = "/health/ready",
+    folder: str | None = None,
+    **environment: str,
+) -> Iterator[Service]:
+    """Run a command that serves on the port, in whatever way it does."""
     with tempfile.TemporaryDirectory() as logs, Path(logs, "log").open("wb") as log:
         process = subprocess.Popen(
-            [TODO, "serve", "--port", str(port), *arguments],
+            command,
             env={**os.environ, **environment},
             cwd=folder,
             stdout=log,

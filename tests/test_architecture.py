@@ -17,7 +17,7 @@ RANKS = [
     {"database", "embedded"},
     {"api"},
     {"app"},
-    {"logs", "client_connections", "port", "server", "worker", "cli"},
+    {"logs", "client_connections", "port", "server", "worker", "cli", "asgi"},
     {"__main__"},
 ]
 FORBIDDEN = {

@@ -60,7 +60,7 @@ async def test_root_leads_to_the_page(client: httpx2.AsyncClient) -> None:
     """Whoever opens the address of the service sees what it can do."""
     root = await client.get("/")
 
-    assert (root.status_code, root.headers["Location"]) == (307, "/docs")
+    assert (root.status_code, root.headers["Location"]) == (307, "docs")
     assert (await client.get("/docs")).headers["Content-Type"] == "text/html; charset=utf-8"
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from time import perf_counter
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -23,6 +24,7 @@ from todo.settings import read_host
 ENCODED_SLASH = re.compile(rb"%(2f|5c)|\\", re.IGNORECASE)
 AUTHORITY = re.compile(r"(?P<host>[^:]*|\[[^]]*\])(?::(?P<port>[0-9]{0,5}))?")  # RFC 3986, section 3.2
 LAST_PORT = 65_535
+PATH_CHARACTERS = "/!$&'()*+,;=:@"  # besides those that are never encoded (RFC 3986, section 3.3)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 # W3C Trace Context, section 3.2: neither id is all zeros, and only versions after 00 may be longer.
 TRACEPARENT = re.compile(
@@ -65,7 +67,7 @@ class RequestContext:
         raw_id = sent_id if REQUEST_ID.fullmatch(sent_id) else str(uuid4()).encode()
         request_id = raw_id.decode()
         scope["state"]["request_id"] = request_id
-        method, path = scope["method"], scope["path"]
+        method, path = scope["method"], _find_path(scope)
         started, status = perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
@@ -122,7 +124,8 @@ class TargetRules:
     The path is decoded before it is routed, so that `/api/a%2Ftasks` would be the list of the user `a`. `allowed_hosts`
     are names without a port; none means any, or with `only_loopback` those of this machine, since a page from anywhere
     can reach a developer's machine through a name that resolves to it. Health routes allow any host: probes use none in
-    particular. Every other request gets its `base_url`: the public URL, or the scheme and `Host` of the request.
+    particular. Every other request gets its `base_url`: the public URL, or the scheme and `Host` of the request, and
+    where the application is mounted.
     """
 
     def __init__(
@@ -143,13 +146,14 @@ class TargetRules:
     def _check(self, scope: Scope) -> TodoError | None:
         if ENCODED_SLASH.search(scope["raw_path"]):
             return NoSuchResource()
-        if scope["path"].startswith("/health/"):
+        if _find_path(scope).startswith("/health/"):
             return None
         hosts = Headers(scope=scope).getlist("host")
         authority = self._read_authority(hosts[0]) if len(hosts) == 1 else None
         if authority is None:
             return MalformedRequest("The Host header is malformed or not allowed.")
-        scope["state"]["base_url"] = self._public_url or f"{scope['scheme']}://{authority}"
+        mount = quote(scope["root_path"], safe=PATH_CHARACTERS) if scope.get("root_path") else ""
+        scope["state"]["base_url"] = self._public_url or f"{scope['scheme']}://{authority}{mount}"
         return None
 
     def _read_authority(self, header: str) -> str | None:
@@ -176,6 +180,7 @@ class HeadAsGet:
             return
 
         async def send_without_body(message: Message) -> None:
+            scope["method"] = "HEAD"  # else uvicorn expects as many bytes as Content-Length says
             if message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -207,6 +212,12 @@ class UnexpectedErrors:
             request_id = scope["state"]["request_id"]
             _log.exception("Request %s failed", request_id)
             await answer(InternalError(), request_id)(scope, receive, send)
+
+
+def _find_path(scope: Scope) -> str:
+    """Return the path of a request within this application, which may be mounted in another."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _find_caching(method: str, path: str, status: int) -> bytes:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from todo.api.headers import hash_etag, read_if_none_match
 from todo.errors import NoSuchResource
 
-# Addresses are relative, so that the pages work behind a proxy that adds a path.
+# Addresses are relative, so that the pages work behind a proxy that adds a path, and where the application is mounted.
 PAGE = b"""<!doctype html>
 <html lang="en">
 <head>
@@ -56,8 +56,11 @@ _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def show_document(request: Request) -> Response:
-    """Return the OpenAPI document."""
-    return _answer(request, orjson.dumps(request.app.openapi()), "application/json")
+    """Return the OpenAPI document, with the path at which the application is mounted, if it is."""
+    document = request.app.openapi()
+    if request.scope.get("root_path") and document["servers"] == [{"url": "/"}]:
+        document = {**document, "servers": [{"url": request.scope["root_path"]}]}
+    return _answer(request, orjson.dumps(document), "application/json")
 
 
 def show_page(request: Request) -> Response:
@@ -87,7 +90,7 @@ def show_oauth2_redirect(request: Request) -> Response:
 
 def redirect_to_page(_: Request) -> Response:
     """Lead a browser from the root to the page."""
-    return RedirectResponse("/docs")
+    return RedirectResponse("docs")
 
 
 def _show_asset(name: str, media_type: str) -> Callable[[Request], Response]:
