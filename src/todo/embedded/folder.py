@@ -53,7 +53,9 @@ def default_data_dir() -> Path:
     try:
         return platformdirs.user_data_path("todo-backend", appauthor=False)
     except RuntimeError:
-        raise BadSetting("TODO_DATA_DIR: is not set, and this account has no home folder") from None
+        raise BadSetting(
+            "neither DATABASE_URL nor TODO_DATA_DIR is set, and this account has no home for an embedded database"
+        ) from None
 
 
 def make_data_dir(path: Path) -> None:
