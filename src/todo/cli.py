@@ -101,6 +101,7 @@ def serve_command(
             port=settings.port,
             workers=settings.workers,
             backend_connections=3 * settings.pool_size,  # one to cancel it over, and one that replaces it
+            metrics=(settings.metrics_host, settings.metrics_port) if settings.metrics_port else None,
         )
 
 

@@ -72,13 +72,14 @@ def _is_answered(address: tuple[Any, ...]) -> bool:
         return False
 
 
-def ensure_port_is_free(host: str, port: int) -> None:
+def ensure_port_is_free(host: str, port: int, variables: str = "TODO_") -> None:
     """Raise BrokenEnvironment, with what to do about it, unless this process could listen on the port.
 
+    `variables` is how the names of the two settings begin.
     granian sets SO_REUSEPORT (`_init_shared_socket`, server/common.py:323), so it would share the port with any other
     server of the same user that does.
     """
-    family, address = resolve_host(host, port)
+    family, address = resolve_host(host, port, variables)
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # Connections left behind by a server that has ended do not count; a server that listens still does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -87,14 +88,17 @@ def ensure_port_is_free(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise BrokenEnvironment(
-                    f"port {port} on {host} is already in use; stop what listens there or choose another with TODO_PORT"
+                    f"port {port} on {host} is already in use; "
+                    f"stop what listens there or choose another with {variables}PORT"
                 ) from None
             if error.errno == errno.EACCES:
-                raise BadSetting(f"TODO_PORT: this account may not listen on port {port}; choose another") from None
-            raise BadSetting(f"TODO_HOST: cannot listen on {host} ({error.strerror})") from None
+                raise BadSetting(
+                    f"{variables}PORT: this account may not listen on port {port}; choose another"
+                ) from None
+            raise BadSetting(f"{variables}HOST: cannot listen on {host} ({error.strerror})") from None
 
 
-def resolve_host(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+def resolve_host(host: str, port: int, variables: str = "TODO_") -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     """Resolve the host, since granian accepts IP addresses only; IPv4 goes first.
 
     https://github.com/emmett-framework/granian/issues/790
@@ -102,6 +106,6 @@ def resolve_host(host: str, port: int) -> tuple[socket.AddressFamily, tuple[Any,
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise BadSetting(f"TODO_HOST: {host} is neither an address nor a known name") from None
+        raise BadSetting(f"{variables}HOST: {host} is neither an address nor a known name") from None
     family, _, _, _, address = min(found)
     return family, address

@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from todo.client_connections import ClientConnections
 from todo.errors import BrokenEnvironment
-from todo.port import reserve_port, resolve_host, watch_port
+from todo.port import ensure_port_is_free, reserve_port, resolve_host, watch_port
 
 # A request's headers must be complete within this time, and a connection may idle for as long between two requests.
 HEADER_TIMEOUT_SECONDS = 30
@@ -41,6 +41,8 @@ CONNECTIONS_PER_WORKER = 900
 # and how many it needs besides connections to clients and to a database.
 OPEN_FILES = 65_536
 RESERVED_FILES = 64
+# How often the workers report what the metrics show.
+METRICS_SECONDS = 5
 # A worker that exits by itself sooner than this failed to start.
 START_SECONDS = 60
 
@@ -55,13 +57,15 @@ def serve(  # noqa: PLR0913 - what a server needs
     port: int,
     workers: int,
     backend_connections: int = 0,
+    metrics: tuple[str, int] | None = None,
 ) -> None:
     """Serve the application until SIGINT, SIGTERM or SIGHUP; return after every worker has ended.
 
     Calls `report_start` from a thread once a worker answers.
     A second signal kills the workers. Later ones have no effect, so that they cannot interrupt the caller's cleanup.
     Each worker keeps enough open files for `backend_connections` besides its clients. Raises BadSetting for a host or
-    port that cannot be used, and BrokenEnvironment if the port is taken or a worker does not start.
+    port that cannot be used, and BrokenEnvironment if the port is taken or a worker does not start. `metrics` is the
+    host and the port of granian's own exporter.
     """
     reserved = reserve_port(host, port)
     connections = _count_connections(backend_connections)
@@ -80,9 +84,22 @@ def serve(  # noqa: PLR0913 - what a server needs
         log_level=LogLevels.warning,
         log_dictconfig={"loggers": {"_granian": {}}},  # no handlers of its own: into the service's log
         respawn_failed_workers=True,
+        **_export_metrics(*metrics) if metrics else {},
     )
     with closing(reserved), watch_port(host, port, report_start):
         server.run(partial(_load_in_worker, load_app, port, connections))
+
+
+def _export_metrics(host: str, port: int) -> dict[str, Any]:
+    """Return granian's options for its exporter; raises as `serve` does, since granian would share a port in use."""
+    ensure_port_is_free(host, port, "TODO_METRICS_")
+    address = resolve_host(host, port)[1][0]
+    return {
+        "metrics_enabled": True,
+        "metrics_scrape_interval": METRICS_SECONDS,
+        "metrics_address": address,
+        "metrics_port": port,
+    }
 
 
 def _count_connections(backend_connections: int) -> int:

@@ -98,6 +98,7 @@ def _expand_home(value: Path) -> Path:
 
 
 Folder = Annotated[Path, BeforeValidator(_refuse_empty), AfterValidator(_expand_home)]
+ListenHost = Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_listen_host)]
 DatabaseUrl = Annotated[SecretStr, BeforeValidator(_refuse_empty)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split_commas)]
 
@@ -120,7 +121,7 @@ class Settings(LogSettings):
 
     database_url: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL")
     database_url_unpooled: DatabaseUrl | None = Field(default=None, validation_alias="DATABASE_URL_UNPOOLED")
-    host: Annotated[str, BeforeValidator(_refuse_empty), AfterValidator(_check_listen_host)] = "127.0.0.1"
+    host: ListenHost = "127.0.0.1"
     # Platforms such as Cloud Run and Heroku say by PORT where to listen.
     port: int = Field(default=8000, ge=1, le=65535, validation_alias=AliasChoices("TODO_PORT", "PORT"))
     workers: int = Field(default=1, ge=1, le=128)
@@ -136,6 +137,8 @@ class Settings(LogSettings):
     pool_size: int = Field(default=10, ge=1, le=1000)
     pool_timeout_seconds: float = Field(default=3, gt=0, le=300)
     prepared_statements: bool = True
+    metrics_host: ListenHost = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
     @property
     def is_embedded(self) -> bool:
