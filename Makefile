@@ -11,6 +11,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VENV := .venv
 BIN := $(VENV)/bin
 GENERATORS := $(VENV)/clients/installed
+OPENTELEMETRY := $(VENV)/opentelemetry/installed
 NPM_TOOLS := clients/node_modules
 PYTEST = $(BIN)/pytest
 MEASURED_PYTEST = $(BIN)/coverage run -m pytest
@@ -27,7 +28,7 @@ dev: $(VENV)/dev ## Set up the tools for working on the code
 test: $(VENV)/dev ## Run the fast tests, on a real PostgreSQL
 	@$(PYTEST) -n 2 -m 'not slow and not alone' $(PYTEST_ARGS)
 
-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
+check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) $(OPENTELEMETRY) ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench
@@ -39,7 +40,7 @@ check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Run everything that CI runs: li
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-client-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) ## Generate clients, and run them, the examples and a page in a browser against the service
+client-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) $(OPENTELEMETRY) ## Generate clients, and run them, the examples and a page in a browser against the service
 	@$(PYTEST) -n 2 tests/clients $(PYTEST_ARGS)
 
 fuzz: $(VENV)/dev ## Send many more generated requests than the tests do (minutes)
@@ -71,10 +72,11 @@ migrate: $(VENV)/run ## Migrate the database's schema to this version
 	@$(BIN)/todo migrate
 
 lock: $(VENV)/dev ## Update the requirements files to the newest versions allowed
-	@for file in run embedded dev; do \
+	@for file in run embedded dev opentelemetry; do \
 		$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --generate-hashes \
 			--custom-compile-command 'make lock' --group build \
-			$$(test $$file = run || echo --extra embedded) $$(test $$file != dev || echo --group dev) \
+			$$(case $$file in embedded) echo --extra embedded ;; dev) echo --extra embedded --group dev ;; \
+				opentelemetry) echo --group opentelemetry ;; esac) \
 			--output-file requirements/$$file.txt; \
 	done
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --custom-compile-command 'make lock' \
@@ -106,6 +108,13 @@ $(GENERATORS): requirements/clients.txt | $(VENV)/bin/python
 	@echo "Installing the generators of clients in Python"
 	@$(BIN)/python -m venv $(VENV)/clients
 	@$(VENV)/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/clients.txt
+	@touch $@
+
+$(OPENTELEMETRY): requirements/opentelemetry.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing OpenTelemetry, and the service beside it"
+	@$(BIN)/python -m venv $(VENV)/opentelemetry
+	@$(VENV)/opentelemetry/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/opentelemetry.txt
+	@$(VENV)/opentelemetry/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(NPM_TOOLS): clients/package.json clients/package-lock.json
