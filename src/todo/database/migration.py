@@ -123,33 +123,45 @@ def make_engine(url: DatabaseUrl, isolation_level: IsolationLevel) -> Engine:
 def migrate(url: DatabaseUrl) -> SchemaState:
     """Migrate the database at `url`, which must be direct, to this code's revision; return the state it was in.
 
-    Concurrent migrations wait for each other; a newer schema is left alone. Raises BrokenEnvironment when the database
-    cannot be reached, refuses, or holds something that blocks the migration.
+    Each revision is a transaction, so that none holds the locks of those before it. Concurrent migrations wait for each
+    other; a newer schema is left alone. Raises BrokenEnvironment when the database cannot be reached, refuses, or holds
+    something that blocks the migration.
     """
+    # Whatever the role's default is: a migration that has waited for another must see what that one has done.
+    engine = make_engine(url, "READ COMMITTED")
     try:
-        # Whatever the role's default is: a migration that has waited for another must see what that one has done.
-        with make_engine(url, "READ COMMITTED").begin() as connection:
-            connection.execute(_WAIT_FOR_OTHER_MIGRATION)
-            connection.execute(_LOCK, {"lock": MIGRATION_LOCK})
-            connection.execute(_WAIT_FOR_TABLE)
-            schema = read_schema(connection)
-            if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
-                raise BrokenEnvironment(f"the database could not be migrated: {schema.found}")
-            if schema.state is SchemaState.OUTDATED:
-                _upgrade(connection, schema)
+        state = found = _migrate_once(engine)
+        while state is SchemaState.OUTDATED:
+            state = _migrate_once(engine)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise BrokenEnvironment(f"the database could not be migrated: {reason}") from error
-    return schema.state
+    return found
 
 
-def _upgrade(connection: Connection, schema: Schema) -> None:
+def _migrate_once(engine: Engine) -> SchemaState:
+    """Apply the next revision, if there is one, and return the state before it."""
+    with engine.begin() as connection:
+        connection.execute(_WAIT_FOR_OTHER_MIGRATION)
+        connection.execute(_LOCK, {"lock": MIGRATION_LOCK})
+        connection.execute(_WAIT_FOR_TABLE)
+        schema = read_schema(connection)
+        if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
+            raise BrokenEnvironment(f"the database could not be migrated: {schema.found}")
+        if schema.state is SchemaState.OUTDATED:
+            _upgrade(connection, schema.revision)
+        return schema.state
+
+
+def _upgrade(connection: Connection, revision: str | None) -> None:
     config = make_config()
     config.attributes["connection"] = connection
-    if not schema.revision and (earlier := _find_earlier_revision(connection)):
+    if not revision and (earlier := _find_earlier_revision(connection)):
         command.stamp(config, earlier)
         connection.execute(_COPY_GRANTS)
-    command.upgrade(config, "head")
+    else:
+        newer = REVISIONS[: REVISIONS.index(revision)] if revision else REVISIONS
+        command.upgrade(config, newer[-1])
 
 
 def print_migration() -> str:

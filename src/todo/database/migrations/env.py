@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from todo.database.revisions import VERSION_TABLE
-from todo.models import tasks  # noqa: F401 - importing it is what fills the metadata
+from todo.models import tables  # noqa: F401 - importing it is what fills the metadata
 
 # CHECK constraints are compared by name only, and only where asked for; a test compares their SQL.
 COMPARED = ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"]
@@ -25,7 +25,11 @@ def run_online(connection: Connection) -> None:
 def run_offline() -> None:
     """Print the revisions' SQL."""
     context.configure(
-        dialect_name="postgresql", target_metadata=SQLModel.metadata, version_table=VERSION_TABLE, literal_binds=True
+        dialect_name="postgresql",
+        target_metadata=SQLModel.metadata,
+        version_table=VERSION_TABLE,
+        literal_binds=True,
+        transaction_per_migration=True,
     )
     with context.begin_transaction():
         context.run_migrations()
