@@ -26,7 +26,7 @@ from todo.app import create_app
 from todo.database.connections import Connections
 from todo.database.engine import Database
 from todo.database.places import Places
-from todo.database.statements import GET
+from todo.database.statements.tasks import GET
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
 from todo.logs import configure_logging

@@ -4,9 +4,11 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from todo.database.store import TaskStore
+from todo.models.batches import Batch
+from todo.models.feeds import ChangesQuery, FeedPosition
 from todo.models.fields import IdempotencyKey, Versions
 from todo.models.queries import Position, SortKey, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskUpdate
@@ -41,6 +43,27 @@ LISTS = [
     for position in (None, *(Position(value, UUID(int=0)) for value in values))
 ]
 
+# Of another generation, so that the page is read and then refused; and one that never wrote.
+POSITIONS = [
+    FeedPosition("another", datetime.now(UTC), datetime.now(UTC), datetime.now(UTC), UUID(int=0)),
+    FeedPosition("another", datetime.now(UTC), None, None, UUID(int=0)),
+]
+
+
+def make_batches(task_id: UUID) -> list[Batch]:
+    """Batches that do each thing to a task, beside a creation."""
+    create: dict[str, object] = {"op": "create", "id": uuid4(), "task": {"title": "A client's", "tags": ["a"]}}
+    return [
+        Batch.model_validate({"operations": [create, {"id": task_id, **operation}]})
+        for operation in (
+            {"op": "update", "task": {"title": "Taken"}},
+            {"op": "update", "task": {"title": "Taken"}, "if_version": [1]},
+            {"op": "create", "task": {"title": "Taken"}},
+            {"op": "delete"},
+        )
+    ]
+
+
 # A type of a new method's is one line here. The examples of one position belong together: a call takes from each type
 # the one of its own number, and the last where there are fewer.
 EXAMPLES: dict[Any, Sequence[object]] = {
@@ -51,6 +74,8 @@ EXAMPLES: dict[Any, Sequence[object]] = {
     bool: [True],
     IdempotencyKey | None: [None, IdempotencyKey("key")],
     Versions | None: [None, frozenset(), frozenset({1, 2})],
+    ChangesQuery: [ChangesQuery(), ChangesQuery(limit=2), ChangesQuery(limit=2)],
+    FeedPosition | None: [None, None, *POSITIONS],
     TaskSelection: [TaskSelection.model_validate({"status": "all", **filters}) for filters in SELECTIONS],
 }
 
@@ -64,9 +89,10 @@ def takes_id(method: str) -> bool:
 
 def make_calls(method: str, task_id: UUID) -> Iterator[Call]:
     """Every way in which a method is called, its arguments made from its signature."""
-    examples = {each.name: EXAMPLES.get(each.annotation, [task_id]) for each in _read_parameters(method)}
+    found = {**EXAMPLES, UUID: [task_id], Batch: make_batches(task_id)}
     for each in _read_parameters(method):
-        assert each.annotation in (UUID, *EXAMPLES), f"{method} takes a type without an example: {each.annotation}"
+        assert each.annotation in found, f"{method} takes a type without an example: {each.annotation}"
+    examples = {each.name: found[each.annotation] for each in _read_parameters(method)}
     for number in range(max(map(len, examples.values()), default=1)):
         given = {name: values[min(number, len(values) - 1)] for name, values in examples.items()}
         yield lambda store, given=given: getattr(store, method)(**given)  # type: ignore[misc]  # bound now, not later

@@ -10,7 +10,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from todo import errors
-from todo.api import health, tasks
+from todo.api import health, sync, tasks
 from todo.api.dependencies import trust_path
 from todo.api.problems import TYPE_PREFIX
 from todo.errors import TodoError
@@ -72,13 +72,13 @@ def test_every_setting_is_documented(field: str) -> None:
     assert f"| `{variable}` |" in (ROOT / "docs/configuration.md").read_text()
 
 
-@pytest.mark.parametrize(
-    "route",
-    [route for route in (*tasks.make_router(trust_path).routes, *health.router.routes) if isinstance(route, APIRoute)],
-)
+ROUTES = (*tasks.make_router(trust_path).routes, *sync.make_router(trust_path).routes, *health.router.routes)
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if isinstance(route, APIRoute)])
 def test_every_route_is_documented(route: APIRoute) -> None:
     """With its method and its path."""
-    path = route.path.removeprefix("/api/{user_id}")
+    path = route.path_format.removeprefix("/api/{user_id}")
 
     for method in route.methods or ():
         assert f"`{method} {path}`" in (ROOT / "docs/api.md").read_text()

@@ -77,7 +77,12 @@ def test_port_that_is_taken_is_one_line(database_url: str) -> None:
     """It names the variable of this port, and not of the other."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
-        environment = {**os.environ, "DATABASE_URL": database_url, "TODO_METRICS_PORT": port}
+        environment = {
+            **os.environ,
+            "DATABASE_URL": database_url,
+            "TODO_METRICS_PORT": port,
+            "TODO_LOG_FORMAT": "console",
+        }
         command = [str(TODO), "serve", "--port", str(find_port())]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 

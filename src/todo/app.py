@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 from todo import __version__
-from todo.api import health, pages, tasks
+from todo.api import health, pages, sync, tasks
 from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner, State, trust_path
 from todo.api.document import INFO, DocumentedApi
@@ -39,6 +39,7 @@ def create_app(settings: Settings, database_url: DatabaseUrl, identify_owner: Id
         # Not `include_router`, which would match a path twice.
         routes=[
             *tasks.make_router(identify_owner).routes,
+            *sync.make_router(identify_owner).routes,
             *health.router.routes,
             *(pages.ROUTES if settings.docs else ()),
         ],

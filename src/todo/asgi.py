@@ -3,6 +3,7 @@
 They cannot start the embedded database. A BrokenEnvironment is one line on standard error and its exit status.
 """
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,5 +27,5 @@ def _load_app() -> "FastAPI":
 try:
     app = _load_app()
 except BrokenEnvironment as error:
-    print_line(f"todo: {error}")
+    print_line(str(error), logging.ERROR)
     sys.exit(error.exit_status)

@@ -8,6 +8,9 @@ TodoError                      sent to the client as a problem document
 ├── TaskNotFound               404
 ├── MethodNotAllowed           405
 ├── BodyTimeout                408
+├── BatchRefused               409
+├── ChangesExpired             410
+├── TaskDeleted                410
 ├── PreconditionFailed         412
 ├── BodyTooLarge               413
 ├── UnsupportedMediaType       415
@@ -27,7 +30,7 @@ StatementFailed                a bug: logged, and sent as an InternalError
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar, Literal, TypedDict
+from typing import ClassVar, Literal, NotRequired, TypedDict
 
 
 class BrokenEnvironment(Exception):
@@ -52,6 +55,7 @@ class Fault(TypedDict):
     place: Literal["pointer", "parameter", "header"]
     name: str
     detail: str
+    code: NotRequired[str]  # which error it is, where a program has to know
 
 
 class TodoError(Exception):
@@ -91,7 +95,7 @@ class InvalidCursor(TodoError):
     code = "invalid-cursor"
     title = "Invalid cursor"
     status = 400
-    detail = "The cursor is not from this list; start again without it."
+    detail = "The cursor is not from this list or feed; start again without it."
 
 
 class InvalidHeader(TodoError):
@@ -139,8 +143,35 @@ class BodyTimeout(TodoError):
     detail = "The body did not arrive in time."
 
 
+class BatchRefused(TodoError):
+    """Operations of a batch cannot be carried out, so none was; `faults` names each of them, and why."""
+
+    code = "batch-refused"
+    title = "Batch refused"
+    status = 409
+    detail = "Nothing was changed, because of the operations in `errors`."
+
+
+class ChangesExpired(TodoError):
+    """The position in the feed is too old, or from before the database was restored."""
+
+    code = "changes-expired"
+    title = "Changes expired"
+    status = 410
+    detail = "The changes since then are not known; begin again without `since`, and drop what does not come."
+
+
+class TaskDeleted(TodoError):
+    """The id was used for a task that was deleted not long ago."""
+
+    code = "task-deleted"
+    title = "Task deleted"
+    status = 410
+    detail = "The user has deleted the task with this id; create another under a new id."
+
+
 class PreconditionFailed(TodoError):
-    """The task is not in the version that `If-Match` names."""
+    """The task is not in the version that `If-Match` names, or exists although `If-None-Match` is `*`."""
 
     code = "precondition-failed"
     title = "Precondition failed"

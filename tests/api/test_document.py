@@ -217,7 +217,14 @@ def test_nullable_type_is_a_list_of_types(document: Object) -> None:
 
     assert {json.dumps(union) for union in unions} == {
         '[{"$ref": "#/components/schemas/Priority"}, {"type": "null"}]',
+        '[{"$ref": "#/components/schemas/TaskPublic"}, {"type": "null"}]',
     }
+
+
+def test_operation_of_a_batch_has_a_name(schemas: dict[str, Object]) -> None:
+    """A client that keeps operations until it can send them has a type for them."""
+    assert schemas["Batch"]["properties"]["operations"]["items"] == {"$ref": "#/components/schemas/BatchOperation"}
+    assert schemas["BatchOperation"]["discriminator"]["mapping"].keys() == {"create", "update", "delete"}
 
 
 def test_choices_have_names(document: Object, schemas: dict[str, Object]) -> None:

@@ -20,9 +20,11 @@ OUTCOMES = {
     "delete_tasks": {200, 422},
     "get_task": {200, 304, 400, 404, 422},
     "update_task": CHANGE,
-    "put_task": CHANGE,
+    "put_task": CHANGE | {201, 410},
     "complete_task": CHANGE - {413},
     "delete_task": {204, 400, 404, 412, 422},
+    "list_changes": {200, 400, 422},
+    "apply_batch": {200, 409, 413, 422},
     "check_liveness": {200},
     "check_readiness": {200},
 }

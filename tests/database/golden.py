@@ -8,17 +8,12 @@ from pathlib import Path
 
 import sqlglot
 
-from todo.database import statements
 from todo.database.compiled import Statement
-from todo.database.statements import (
-    FILTERS,
-    Change,
-    ListShape,
-    Start,
-    compile_complete_all,
-    compile_list,
-    compile_remove_all,
-)
+from todo.database.statements import batch, tasks
+from todo.database.statements.columns import FILTERS
+from todo.database.statements.feed import compile_changes
+from todo.database.statements.lists import ListShape, Start, compile_list
+from todo.database.statements.tasks import Change, compile_complete_all, compile_remove_all
 from todo.models.queries import Sort
 
 # Falling and rising, of a text in any case, and of what may be null.
@@ -35,7 +30,7 @@ FILE = Path(__file__).with_name("statements.sql")
 
 def find_statements() -> Iterator[tuple[str, Statement]]:
     """Every statement that is made once, under its name, and lists enough to see each thing in which two may differ."""
-    for name, found in vars(statements).items():
+    for name, found in {**vars(tasks), **vars(batch)}.items():
         if isinstance(found, Statement):
             yield name, found
         elif isinstance(found, Change):
@@ -47,6 +42,8 @@ def find_statements() -> Iterator[tuple[str, Statement]]:
         yield f"remove all {which}", compile_remove_all(filters)
     for sort, start in SHAPES:
         yield f"list by {sort}, from {start}", compile_list(ListShape(sort, frozenset(), start, is_cut=False))
+    for is_cut in (False, True):
+        yield f"changes{', cut' if is_cut else ''}", compile_changes(is_cut=is_cut)
     for name in FILTERS:
         yield f"list with {name}", compile_list(ListShape("-created_at", frozenset({name}), "first", is_cut=False))
     for sort in ("-created_at", "due_at"):

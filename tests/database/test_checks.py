@@ -137,9 +137,9 @@ def test_role_needs_every_right_on_the_tasks(
     url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier, missing: str | None
 ) -> None:
     """One that lacks a single right is wrong; one that has them all is right without owning the table."""
-    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version, task_feed_generation TO {}").format(role))
     for right in set(ON_TASKS) - {missing}:
-        connection.execute(sql.SQL("GRANT {} ON tasks TO {}").format(sql.SQL(right), role))
+        connection.execute(sql.SQL("GRANT {} ON tasks, task_feeds, task_tombstones TO {}").format(sql.SQL(right), role))
 
     findings = check(log_in(url, role))
 
@@ -151,7 +151,8 @@ def test_role_needs_to_read_the_revision(
     url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier
 ) -> None:
     """Without it, no statement would be served."""
-    connection.execute(sql.SQL("GRANT ALL ON tasks TO {}").format(role))
+    tables = sql.SQL("tasks, task_feeds, task_tombstones, task_feed_generation")
+    connection.execute(sql.SQL("GRANT ALL ON {} TO {}").format(tables, role))
 
     assert "role" in list_wrong(check(log_in(url, role)))
 
@@ -202,8 +203,9 @@ def test_role_with_the_grants_alone_is_all_right(
     url: DatabaseUrl, connection: psycopg.Connection, role: sql.Identifier
 ) -> None:
     """Nothing is advised about it."""
-    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
-    connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}").format(role))
+    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version, task_feed_generation TO {}").format(role))
+    rights = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, task_feeds, task_tombstones TO {}")
+    connection.execute(rights.format(role))
 
     assert check(log_in(url, role))["role"].advice == ""
 

@@ -126,11 +126,13 @@ def count_rows(node: dict[str, Any]) -> float:
 
 def find_joined_scans(join: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The scans of the table whose rows a join puts together with others; not those that it only waits for."""
-    for child in join.get("Plans", []):
-        if child["Parent Relationship"] not in {"InitPlan", "SubPlan"}:
-            if child.get("Relation Name") == "tasks" and "Scan" in child["Node Type"]:
-                yield child
-            yield from find_joined_scans(child)
+    children = [each for each in join.get("Plans", []) if each["Parent Relationship"] not in {"InitPlan", "SubPlan"}]
+    if join["Node Type"] in JOINS and min(each["Actual Rows"] * each["Actual Loops"] for each in children) <= 1:
+        return  # with a single row, such as that of the feed, nothing is quadratic
+    for child in children:
+        if child.get("Relation Name") == "tasks" and "Scan" in child["Node Type"]:
+            yield child
+        yield from find_joined_scans(child)
 
 
 async def test_no_statement_does_more_than_there_are_tasks(planned: list[Planned]) -> None:
@@ -157,7 +159,7 @@ async def test_every_statement_touches_one_partition(partitioned: list[Planned])
     found: set[str] = set()  # the methods that have looked into one
     for sent, plan in partitioned:
         scans = [node for node in find_nodes(plan) if "Scan" in node["Node Type"] and node["Actual Loops"]]
-        touched = {node["Relation Name"] for node in scans if "Relation Name" in node}
+        touched = {node["Relation Name"] for node in scans if node.get("Relation Name", "").startswith("tasks")}
         assert len(touched) <= 1, (sent, touched)
         found |= {sent.method for _ in touched}
-    assert found == set(METHODS) - {"add"}
+    assert found == set(METHODS) - {"add", "add_under_id"}

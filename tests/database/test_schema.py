@@ -49,20 +49,26 @@ from todo.database.urls import read_database_url
 migrate(read_database_url(sys.argv[1]))
 """
 
-# What makes up the table: each question is answered by a name and a definition.
+# What makes up the tables: each question is answered by a name and a definition.
 COLUMNS = """
-    SELECT column_name, (udt_name, is_nullable, column_default, character_maximum_length, collation_name)::text
-    FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'tasks'
+    SELECT table_name || '.' || column_name,
+        (udt_name, is_nullable, column_default, character_maximum_length, collation_name)::text
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'todo_schema_version'
 """
 CONSTRAINTS = """
     SELECT conname, pg_get_constraintdef(oid) || ' ' || convalidated
-    FROM pg_constraint WHERE conrelid = 'public.tasks'::regclass
+    FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid IS DISTINCT FROM to_regclass('todo_schema_version')
 """
 INDEXES = """
     SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) || ' ' || indisvalid
-    FROM pg_index WHERE indrelid = 'public.tasks'::regclass
+    FROM pg_index JOIN pg_class ON pg_class.oid = indrelid
+    WHERE relnamespace = 'public'::regnamespace AND relname <> 'todo_schema_version'
 """
-TABLES = "SELECT tablename::text, '' FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'todo_schema_version'"
+TABLES = """
+    SELECT relname::text, coalesce(array_to_string(reloptions, ' '), '') FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'todo_schema_version'
+"""
 
 
 @pytest.fixture
@@ -83,6 +89,8 @@ def settled_url(database_url: str) -> Iterator[str]:
 @pytest.fixture
 def earlier_url(migrated_url: str) -> str:
     """The URL of a database that the first version of this service migrated: its revision is in Alembic's own table."""
+    with open_alembic(migrated_url) as (config, _):
+        command.downgrade(config, REVISIONS[-1])
     execute(migrated_url, "DROP TABLE todo_schema_version", *make_alembic_version(REVISIONS[-1]))
     return migrated_url
 
@@ -182,7 +190,7 @@ def test_empty_database_goes_to_the_newest_revision(empty_url: str) -> None:
     assert migrate(read_database_url(empty_url)) is SchemaState.OUTDATED
 
     assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
-    assert describe(empty_url)["tables"] == {"tasks": ""}
+    assert set(describe(empty_url)["tables"]) == {"tasks", "task_feeds", "task_tombstones", "task_feed_generation"}
 
 
 def test_second_migration_changes_nothing(migrated_url: str) -> None:
@@ -444,16 +452,18 @@ async def test_database_in_another_encoding_is_refused(
 # A database that others use, too
 
 
-def test_database_of_the_first_version_is_taken_over(earlier_url: str, role: str) -> None:
+def test_database_of_the_first_version_is_taken_over(earlier_url: str, settled_url: str, role: str) -> None:
     """Its tasks and its readers' grants stay, and so does the table that processes of that version still read."""
     add_row(earlier_url)
     execute(earlier_url, f"GRANT SELECT ON alembic_version TO {role}")
-    before = fetch(earlier_url, "SELECT * FROM tasks"), describe(earlier_url)["constraints"]
+    before = fetch(earlier_url, "SELECT * FROM tasks")
 
     assert migrate(read_database_url(earlier_url)) is SchemaState.OUTDATED
     assert migrate(read_database_url(earlier_url)) is SchemaState.CURRENT
 
-    assert (fetch(earlier_url, "SELECT * FROM tasks"), describe(earlier_url)["constraints"]) == before
+    assert fetch(earlier_url, "SELECT * FROM tasks") == before
+    constraints = describe(earlier_url)["constraints"].items()
+    assert describe(settled_url)["constraints"].items() <= constraints
     assert fetch(earlier_url, "SELECT version_num FROM alembic_version") == [(REVISIONS[-1],)]
     assert fetch(log_in(earlier_url, role), "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
 
@@ -620,8 +630,8 @@ async def test_newer_schema_without_a_column_is_not_served(
 
 # A role that may not do what the service does
 
-ON_TASKS = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}"
-ON_REVISION = "GRANT SELECT ON todo_schema_version TO {}"
+ON_TASKS = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, task_feeds, task_tombstones TO {}"
+ON_REVISION = "GRANT SELECT ON todo_schema_version, task_feed_generation TO {}"
 ON_SCHEMA = "GRANT USAGE ON SCHEMA public TO {}"
 
 

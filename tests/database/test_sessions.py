@@ -39,8 +39,10 @@ def role(connection: psycopg.Connection) -> Iterator[sql.Identifier]:
     """A new role that may serve."""
     role = sql.Identifier(f"test_{uuid4().hex}")
     connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, PASSWORD))
-    connection.execute(sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks TO {}").format(role))
-    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version TO {}").format(role))
+    connection.execute(
+        sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, task_feeds, task_tombstones TO {}").format(role)
+    )
+    connection.execute(sql.SQL("GRANT SELECT ON todo_schema_version, task_feed_generation TO {}").format(role))
     yield role
     connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
     connection.execute(sql.SQL("DROP ROLE {}").format(role))

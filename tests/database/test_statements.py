@@ -7,7 +7,9 @@ from tests import arguments
 from tests.database.golden import FILE, write
 
 from todo.database.compiled import Statement
-from todo.database.statements import FILTERS, ListShape, compile_complete_all, compile_list, compile_remove_all
+from todo.database.statements.columns import FILTERS
+from todo.database.statements.lists import ListShape, compile_list
+from todo.database.statements.tasks import compile_complete_all, compile_remove_all
 from todo.models.queries import TaskQuery
 
 

@@ -33,17 +33,26 @@ TESTS = {
     "todo.database.failures": ["database/test_failures.py"],
     "todo.api.cursors": ["api/test_cursors.py"],
     "todo.api.headers": ["api/test_request_headers.py"],
-    "todo.database.statements": [
-        "database/test_statements.py",
-        "database/test_operations.py",
-        "database/test_plans.py",
-        "database/test_store.py",
-    ],
-    "todo.database.store": ["database/test_operations.py", "database/test_store.py"],
+    **{
+        f"todo.database.statements.{name}": [
+            "database/test_statements.py",
+            "database/test_operations.py",
+            "database/test_feeds.py",
+            "database/test_plans.py",
+            "database/test_store.py",
+        ]
+        for name in ("columns", "tasks", "lists", "feed", "batch")
+    },
+    "todo.database.store": ["database/test_operations.py", "database/test_feeds.py", "database/test_store.py"],
 }
 LIMIT_SECONDS = 300  # for the tests of one mutant
 # Made once; SQLAlchemy knows one table of a name.
-KEPT = {"todo", "todo.errors", "todo.models", "todo.models.fields", "todo.models.tasks", "todo.models.queries"}
+KEPT = {
+    "todo",
+    "todo.errors",
+    "todo.models",
+    *(f"todo.models.{name}" for name in ("fields", "tables", "tasks", "queries", "feeds", "batches")),
+}
 QUIET = ["-q", "-x", "--tb=no", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 

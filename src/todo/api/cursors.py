@@ -1,7 +1,7 @@
-"""Cursors: positions in a list of tasks, as text for a URL.
+"""Cursors: positions in a list of tasks or in a feed of changes, as text for a URL.
 
 A cursor names the last task of a page, and has a checksum of that, the owner, the filters and the sort. It is neither a
-secret nor a permission: a forged one is another position in a list that its caller may read anyway.
+secret nor a permission: a forged one is another position in what its caller may read anyway.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, TypeAdapter
 
 from todo.errors import InvalidCursor
+from todo.models.feeds import FeedPosition
 from todo.models.fields import Order, Owner, Priority, StorableText
 from todo.models.queries import Position, SortKey, TaskQuery
 
@@ -27,23 +28,65 @@ _positions: Mapping[SortKey, TypeAdapter[tuple[object, UUID]]] = {
 }
 
 
+_feed_positions = TypeAdapter(FeedPosition)
+
+
 def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
     """Return the cursor of a position in the list of this owner and this query, whatever its limit."""
     place = _positions[query.sort_key].dump_json(position)
-    # Without defaults, so that a filter that is added in a later version leaves the cursors of other lists valid.
-    which = f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'}, exclude_defaults=True)}\n".encode()
-    checksum = blake2b(which + place, digest_size=CHECKSUM_BYTES).digest()
-    return urlsafe_b64encode(checksum + place).rstrip(b"=").decode()
+    return _write(_identify_list(owner, query), place)
 
 
 def read_cursor(owner: Owner, query: TaskQuery, cursor: str) -> Position:
     """Return the position of a cursor; raise InvalidCursor unless it was made for this owner and this query."""
+    place = _read(_identify_list(owner, query), cursor)
     try:
-        data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        position = Position(*_positions[query.sort_key].validate_json(data[CHECKSUM_BYTES:]))
+        position = Position(*_positions[query.sort_key].validate_json(place))
     except ValueError:
         raise InvalidCursor from None
-    # Base64 and JSON can each be written in more than one way: only our own is taken.
+    # JSON can be written in more than one way: only our own is taken.
     if make_cursor(owner, query, position) != cursor:
         raise InvalidCursor
     return position
+
+
+def make_feed_cursor(owner: Owner, position: FeedPosition) -> str:
+    """Return the cursor of a position in the feed of this owner."""
+    return _write(_identify_feed(owner), _feed_positions.dump_json(position))
+
+
+def read_feed_cursor(owner: Owner, cursor: str) -> FeedPosition:
+    """Return the position of a cursor; raise InvalidCursor unless it was made for this owner's feed."""
+    place = _read(_identify_feed(owner), cursor)
+    try:
+        position = _feed_positions.validate_json(place)
+    except ValueError:
+        raise InvalidCursor from None
+    if make_feed_cursor(owner, position) != cursor:
+        raise InvalidCursor
+    return position
+
+
+def _identify_list(owner: Owner, query: TaskQuery) -> bytes:
+    # Without defaults, so that a filter that is added in a later version leaves the cursors of other lists valid.
+    return f"{owner}\n{query.model_dump_json(exclude={'limit', 'cursor'}, exclude_defaults=True)}\n".encode()
+
+
+def _identify_feed(owner: Owner) -> bytes:
+    return f"{owner}\nchanges\n".encode()
+
+
+def _write(which: bytes, place: bytes) -> str:
+    checksum = blake2b(which + place, digest_size=CHECKSUM_BYTES).digest()
+    return urlsafe_b64encode(checksum + place).rstrip(b"=").decode()
+
+
+def _read(which: bytes, cursor: str) -> bytes:
+    try:
+        data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except ValueError:
+        raise InvalidCursor from None
+    place = data[CHECKSUM_BYTES:]
+    if _write(which, place) != cursor:
+        raise InvalidCursor
+    return place

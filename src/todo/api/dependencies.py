@@ -5,17 +5,15 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import signature
 from typing import Annotated, Any, TypeAlias, TypedDict
-from uuid import UUID
 
 from fastapi import Depends, Path, Request
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator
 
 from todo.database.engine import Database
 from todo.database.store import TaskStore
+from todo.models import fields
 from todo.models.fields import USER_ID_LENGTH, USER_ID_PATTERN, Owner
 
-# Pydantic also takes a UUID in braces, without hyphens or as a URN; each task has one address.
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _USER_ID = re.compile(USER_ID_PATTERN)
 _DOTS = (".", "..")  # clients resolve them in a path
 
@@ -34,18 +32,12 @@ def _refuse_dots(user_id: str) -> str:
     return user_id
 
 
-def _check_uuid(value: str) -> str:
-    if not _UUID.fullmatch(value):
-        raise ValueError("must be a UUID")
-    return value
-
-
 UserId = Annotated[
     str,
     Path(max_length=USER_ID_LENGTH, pattern=USER_ID_PATTERN, description="The user id of the owner."),
     AfterValidator(_refuse_dots),
 ]
-TaskId = Annotated[UUID, Path(description="The id of the task, a UUID."), BeforeValidator(_check_uuid)]
+TaskId = Annotated[fields.TaskId, Path(description="The id of the task, a UUID.")]
 
 
 Handler: TypeAlias = Callable[..., Awaitable[Any]]  # returns what its route declares

@@ -13,7 +13,9 @@ from todo.api.operations import DOCUMENTED
 from todo.api.problems import Problem, make_problem
 from todo.api.schemas import REF_TEMPLATE, ClientSchema
 from todo.api.tasks import Deleted, Updated
-from todo.errors import Fault, InvalidHeader, InvalidInput, TodoError
+from todo.errors import BatchRefused, Fault, InvalidHeader, InvalidInput, TodoError
+from todo.models.batches import Batch, BatchCreate, BatchDelete, BatchResults, BatchUpdate
+from todo.models.feeds import ChangesPage, TaskState
 from todo.models.fields import DESCRIPTION_LENGTH, TAG_LENGTH, TAGS_COUNT, TITLE_LENGTH
 from todo.models.queries import TaskQuery
 from todo.models.tasks import TaskCompletion, TaskCreate, TaskPublic, TasksCompletion, TaskUpdate
@@ -29,6 +31,8 @@ Tasks as JSON over HTTP, each owned by one user.
 - **Errors** are problem documents (RFC 9457): `type` is stable, `detail` is for people, `errors` says where.
 - **Pages**: if there are more tasks, `Link` has the address of the next page; follow it unchanged until there is none.
 - **Conditions**: send the `ETag` of a task as `If-Match`, and a change does not overwrite another client's.
+- **Copies**: `changes` lists what has changed since the last time, deletions included, and never misses a change.
+- **Batches**: up to a hundred creations, updates and deletions happen together, or none of them does.
 - **Repetition**: a creation with an `Idempotency-Key` can be sent again, and creates no second task.
 - Timestamps are in UTC, with up to six decimal places. Unknown members and parameters are refused by name.
 """,
@@ -36,11 +40,13 @@ Tasks as JSON over HTTP, each owned by one user.
     "license_info": {"name": "MIT", "identifier": "MIT"},
     "openapi_tags": [
         {"name": "tasks", "description": "The tasks of one user."},
+        {"name": "sync", "description": "For clients that keep a copy of the user's tasks."},
         {"name": "health", "description": "Whether the service runs, and can serve requests."},
     ],
 }
 
 TASK_ID = "01890a5d-ac96-774b-8cce-b302099a8057"
+OTHER_ID = "01890a5d-ac96-774b-8cce-b302099a8058"
 TASK_URL = f"https://todo.example.com/api/alice/tasks/{TASK_ID}"
 REQUEST_ID = "01890a5d-ac96-474b-8cce-b302099a8057"
 
@@ -66,13 +72,20 @@ HEADERS: Mapping[str, tuple[str, str]] = {
 FAULTS: Mapping[type[TodoError], list[Fault]] = {
     InvalidHeader: [Fault(place="header", name="If-Match", detail='must be * or a list of entity tags, such as "1"')],
     InvalidInput: [Fault(place="pointer", name="/title", detail="Field required")],
+    BatchRefused: [
+        Fault(
+            place="pointer", name="/operations/1", detail="the task is in another version", code="precondition-failed"
+        )
+    ],
 }
 
 MODELS: tuple[type[BaseModel], ...] = (
+    *(Batch, BatchCreate, BatchUpdate, BatchDelete, BatchResults, ChangesPage, TaskState),
     *(TaskPublic, TaskCreate, TaskUpdate, TaskCompletion, TasksCompletion, Updated, Deleted, Health, Problem),
     TaskQuery,
 )
 DESCRIPTIONS = {
+    "BatchOperation": "A change of one task, of the kind that `op` names.",
     "Priority": "How important a task is.",
     "Sort": "The member to sort by; with a leading `-`, descending.",
     "Status": "All tasks, those that are not completed, or those that are.",
@@ -101,7 +114,31 @@ DEFAULTS = {
 }
 
 _SENT = {"title": "Buy milk", "due_at": "2030-01-31T09:30:00Z", "priority": "high", "tags": ["shop"]}
+_TASK: Mapping[str, object] = {
+    "id": TASK_ID,
+    "user_id": "alice",
+    **_SENT,
+    "description": None,
+    "completed": False,
+    "completed_at": None,
+    "order": None,
+    "created_at": "2030-01-30T08:00:00.123456Z",
+    "updated_at": "2030-01-30T08:00:00.123456Z",
+    "version": 1,
+    "url": TASK_URL,
+}
+_CREATE = {"op": "create", "id": TASK_ID, "task": {"title": "Buy milk"}}
+_UPDATE = {"op": "update", "id": OTHER_ID, "task": {"completed": True}, "if_version": [3]}
+_DELETE = {"op": "delete", "id": OTHER_ID, "if_version": [4]}
+_STATES = [{"id": TASK_ID, "task": _TASK}, {"id": OTHER_ID, "task": None}]
 EXAMPLES: Mapping[str, object] = {
+    "Batch": {"operations": [_CREATE, _DELETE]},
+    "BatchCreate": _CREATE,
+    "BatchDelete": _DELETE,
+    "BatchOperation": _UPDATE,
+    "BatchResults": {"results": _STATES},
+    "BatchUpdate": _UPDATE,
+    "ChangesPage": {"changes": _STATES, "next": "bmV4dA", "has_more": False},
     "Deleted": {"deleted": 3},
     "Health": {"status": "ready"},
     "Priority": "high",
@@ -111,19 +148,8 @@ EXAMPLES: Mapping[str, object] = {
     "Status": "pending",
     "TaskCompletion": {"completed": True},
     "TaskCreate": _SENT,
-    "TaskPublic": {
-        "id": TASK_ID,
-        "user_id": "alice",
-        **_SENT,
-        "description": None,
-        "completed": False,
-        "completed_at": None,
-        "order": None,
-        "created_at": "2030-01-30T08:00:00.123456Z",
-        "updated_at": "2030-01-30T08:00:00.123456Z",
-        "version": 1,
-        "url": TASK_URL,
-    },
+    "TaskPublic": _TASK,
+    "TaskState": _STATES[0],
     "TaskUpdate": {"title": "Buy oat milk", "due_at": None},
     "TasksCompletion": {"completed": True},
     "Updated": {"updated": 3},

@@ -41,6 +41,10 @@ IF_MATCH = _describe(
     "If-Match", "Carry out the request only if the task has one of these entity tags; `*` matches any."
 )
 IF_NONE_MATCH = _describe("If-None-Match", "Return the task only if it has none of these entity tags.")
+IF_NONE_MATCH_ANY = {
+    **_describe("If-None-Match", "`*` creates the task under this id, unless there is or was one."),
+    "schema": {"type": "string", "pattern": r"^\*$"},  # openapi-python-client takes no `const` in a header
+}
 IDEMPOTENCY_KEY = _describe(
     "Idempotency-Key", "Makes the request safe to repeat: the same key and body return the same task."
 )
@@ -71,6 +75,17 @@ def read_if_none_match(request: Request) -> Collection[str] | None:
     """Return the entity tags in `If-None-Match` without the `W/` of weak ones, None for any. Raises InvalidHeader."""
     header = _read(request, "If-None-Match")
     return None if header == "*" else _OPAQUE_TAG.findall(header or "")
+
+
+def wants_creation(request: Request) -> bool:
+    """Whether `If-None-Match` is `*`: change nothing that exists. Raises InvalidHeader for any other condition."""
+    if read_if_none_match(request):
+        raise _make_fault("If-None-Match", "must be * in a request that changes a task")
+    if "If-None-Match" not in request.headers:
+        return False
+    if "If-Match" in request.headers:
+        raise _make_fault("If-None-Match", "must not be sent together with If-Match")
+    return True
 
 
 def read_idempotency_key(request: Request) -> IdempotencyKey | None:

@@ -236,7 +236,7 @@ def _has_unread_body(scope: Scope) -> bool:
 
 def _log_request(scope: Scope, method: str, status: int, seconds: float, traceparent: bytes) -> None:
     """Log the route and not the path, which repeats the user id."""
-    route = getattr(scope.get("route"), "path", "-")
+    route = getattr(scope.get("route"), "path_format", "-")
     facts = {
         "method": method,
         "route": route,

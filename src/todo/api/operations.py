@@ -4,13 +4,16 @@ from collections import defaultdict
 from typing import Any, TypeAlias
 
 from todo.api.bodies import MERGE_PATCH
-from todo.api.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH
+from todo.api.dependencies import IdentifyOwner, trust_path
+from todo.api.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, IF_NONE_MATCH_ANY
 from todo.api.parameters import describe, describe_query
 from todo.api.problems import MEDIA_TYPE, PHRASES
 from todo.api.schemas import REF_TEMPLATE
 from todo.errors import (
+    BatchRefused,
     BodyTimeout,
     BodyTooLarge,
+    ChangesExpired,
     DatabaseUnavailable,
     DeadlineExceeded,
     IdempotencyKeyReused,
@@ -24,10 +27,12 @@ from todo.errors import (
     Overloaded,
     PreconditionFailed,
     SchemaOutdated,
+    TaskDeleted,
     TaskNotFound,
     TodoError,
     UnsupportedMediaType,
 )
+from todo.models.feeds import ChangesQuery
 from todo.models.queries import TaskQuery, TaskSelection
 from todo.models.tasks import TaskCompletion, TasksCompletion, TaskUpdate
 
@@ -45,7 +50,18 @@ OF_WRITE = (*OF_READ, OutcomeUnknown)
 OF_TASK = (TaskNotFound, InvalidHeader)
 OF_BODY = (BodyTimeout, BodyTooLarge, UnsupportedMediaType)
 DOCUMENTED = {
-    *(*OF_WRITE, *OF_TASK, *OF_BODY, IdempotencyKeyReused, InvalidCursor, Overloaded, PreconditionFailed),
+    *(
+        *OF_WRITE,
+        *OF_TASK,
+        *OF_BODY,
+        BatchRefused,
+        ChangesExpired,
+        TaskDeleted,
+        IdempotencyKeyReused,
+        InvalidCursor,
+        Overloaded,
+        PreconditionFailed,
+    ),
 }
 
 
@@ -62,8 +78,9 @@ def describe_problems(*errors: type[TodoError]) -> Responses:
     return {status: _describe_problem(status, codes) for status, codes in sorted(by_status.items())}
 
 
-def describe_refusals(*statuses: int) -> Responses:
+def describe_refusals(identify_owner: IdentifyOwner) -> Responses:
     """Describe the responses by which a function that identifies the owner refuses a request."""
+    statuses = () if identify_owner is trust_path else (401, 403)
     return {status: _describe_problem(status, []) for status in statuses}
 
 
@@ -129,10 +146,13 @@ UPDATE_TASK: Options = {
 }
 PUT_TASK: Options = {
     "operation_id": "put_task",
-    "summary": "Send back an edited task",
-    "description": "Change the members in the body, as PATCH does: those that are left out keep their values.",
-    **CHANGED,
-    "openapi_extra": describe(IF_MATCH),
+    "summary": "Send back an edited task, or create one",
+    "description": "Change the members in the body, as PATCH does: those that are left out keep their values. "
+    "With `If-None-Match: *`, create the task under an id of the client's own.",
+    "responses": CHANGED["responses"]
+    | describe_success(201, "The task was created.", "ETag", "Location")
+    | describe_problems(TaskDeleted),
+    "openapi_extra": describe(IF_MATCH, IF_NONE_MATCH_ANY),
 }
 COMPLETE_TASK: Options = {
     "summary": "Complete, reopen or toggle a task",
@@ -144,6 +164,17 @@ DELETE_TASK: Options = {
     "responses": describe_success(204, "The task is deleted.")
     | describe_problems(*OF_WRITE, *OF_TASK, PreconditionFailed),
     "openapi_extra": describe(IF_MATCH),
+}
+LIST_CHANGES: Options = {
+    "summary": "List changes",
+    "responses": describe_success(200, "A page of changes.")
+    | describe_problems(*OF_READ, InvalidCursor, ChangesExpired, Overloaded),
+    "openapi_extra": describe(*describe_query(ChangesQuery)),
+}
+APPLY_BATCH: Options = {
+    "summary": "Carry out a batch of changes",
+    "responses": describe_success(200, "Every operation was carried out.")
+    | describe_problems(*OF_WRITE, *OF_BODY, BatchRefused),
 }
 CHECK_LIVENESS: Options = {
     "summary": "Check that the process runs",

@@ -29,6 +29,7 @@ class ProblemFault(BaseModel):
     pointer: str = Field(default="", description="Where in the body, as a JSON pointer (RFC 6901).")
     parameter: str = Field(default="", description="The name of the parameter.")
     header: str = Field(default="", description="The name of the header.")
+    code: str = Field(default="", description="What is wrong, for programs, where the type does not say it.")
     detail: str = Field(description="What is wrong, for people.")
 
 
@@ -41,7 +42,8 @@ class Problem(BaseModel):
     detail: str = Field(description="What happened, for people.")
     request_id: str = Field(description="The `X-Request-ID` of the response.")
     errors: list[ProblemFault] = Field(
-        default=[], description="The first twenty errors in the request, if there are any."
+        default=[],
+        description="The first twenty errors in the request, or every operation of a batch that is at fault.",
     )
 
 
@@ -55,7 +57,14 @@ def make_problem(error: TodoError, request_id: str) -> dict[str, object]:
         "request_id": request_id,
     }
     if error.faults:
-        problem["errors"] = [{fault["place"]: fault["name"], "detail": fault["detail"]} for fault in error.faults]
+        problem["errors"] = [
+            {
+                fault["place"]: fault["name"],
+                **({"code": fault["code"]} if "code" in fault else {}),
+                "detail": fault["detail"],
+            }
+            for fault in error.faults
+        ]
     return problem
 
 

@@ -6,16 +6,18 @@ from urllib.parse import quote, urlencode
 import orjson
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from todo.api import operations
 from todo.api.cursors import make_cursor, read_cursor
-from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store, trust_path
+from todo.api.dependencies import Handler, IdentifyOwner, TaskId, give_owner, open_store
 from todo.api.headers import (
     hash_etag,
     make_etag,
     read_idempotency_key,
     read_if_match,
     read_if_none_match,
+    wants_creation,
 )
 from todo.api.parameters import read_query
 from todo.api.routes import StrictRoute, name_operation
@@ -26,6 +28,9 @@ from todo.models.tasks import TaskCompletion, TaskCreate, TaskPublic, TaskRow, T
 
 # A factory, because the document would have a default value.
 Completion = Annotated[TaskCompletion, Body(default_factory=TaskCompletion)]
+
+
+JSON_OPTIONS = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
 class Updated(BaseModel):
@@ -44,7 +49,7 @@ async def create_task(request: Request, owner: Owner, task: TaskCreate) -> Respo
     """Create a task; with an `Idempotency-Key`, a repeated request creates no second one."""
     tasks = open_store(request, owner)
     key = read_idempotency_key(request)
-    _refuse_other_user(owner, task.user_id)
+    refuse_other_user(owner, task.user_id)
     created, is_replayed = await tasks.add(task, key)
     response = _answer(request, created, status=201)
     response.headers["Location"] = created.url
@@ -60,7 +65,7 @@ async def list_tasks(request: Request, owner: Owner) -> Response:
     query = read_query(request, TaskQuery)
     after = None if query.cursor is None else read_cursor(owner, query, query.cursor)
     page = await tasks.page(query, after)
-    list_url = _make_list_url(request, owner)
+    list_url = make_list_url(request, owner)
     for task in page.tasks:
         task.url = f"{list_url}/{task.id}"
     body = write_json(page.tasks)
@@ -100,15 +105,27 @@ async def update_task(request: Request, owner: Owner, task_id: TaskId, changes: 
     """Change the members in the body; those that are left out keep their values."""
     tasks = open_store(request, owner)
     versions = read_if_match(request)
-    _refuse_other_user(owner, changes.user_id)
+    refuse_other_user(owner, changes.user_id)
     return _answer(request, await tasks.edit(task_id, changes, versions))
+
+
+async def put_task(request: Request, owner: Owner, task_id: TaskId, changes: TaskUpdate) -> Response:
+    """Change the members in the body; with `If-None-Match: *`, create the task under this id."""
+    if not wants_creation(request):
+        return await update_task(request, owner, task_id, changes)
+    tasks = open_store(request, owner)
+    refuse_other_user(owner, changes.user_id)
+    created = await tasks.add_under_id(task_id, _complete(changes))
+    response = _answer(request, created, status=201)
+    response.headers["Location"] = created.url
+    return response
 
 
 async def complete_task(request: Request, owner: Owner, task_id: TaskId, completion: Completion) -> Response:
     """Toggle `completed`, or set it to the value in the body."""
     tasks = open_store(request, owner)
     versions = read_if_match(request)
-    _refuse_other_user(owner, completion.user_id)
+    refuse_other_user(owner, completion.user_id)
     if "completed" not in completion.model_fields_set:
         return _answer(request, await tasks.toggle(task_id, versions))
     return _answer(request, await tasks.set_completed(task_id, versions, completed=completion.completed))
@@ -123,11 +140,11 @@ async def delete_task(request: Request, owner: Owner, task_id: TaskId) -> Respon
 
 def write_json(tasks: TaskRow | list[TaskRow]) -> bytes:
     """Write tasks as JSON, to the byte as Pydantic writes TaskPublic."""
-    return orjson.dumps(tasks, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+    return orjson.dumps(tasks, option=JSON_OPTIONS)
 
 
 def _answer(request: Request, task: TaskRow, status: int = 200) -> Response:
-    task.url = f"{_make_list_url(request, task.user_id)}/{task.id}"
+    task.url = f"{make_list_url(request, task.user_id)}/{task.id}"
     return Response(
         write_json(task),
         status_code=status,
@@ -136,7 +153,16 @@ def _answer(request: Request, task: TaskRow, status: int = 200) -> Response:
     )
 
 
-def _make_list_url(request: Request, user_id: str) -> str:
+def _complete(changes: TaskUpdate) -> TaskCreate:
+    """Return the creation that has these members."""
+    if "title" not in changes.model_fields_set:
+        raise InvalidInput(faults=[Fault(place="pointer", name="/title", detail="Field required")])
+    given = {name: getattr(changes, name) for name in changes.model_fields_set}
+    return TaskCreate.model_construct(changes.model_fields_set, **given)  # both have the same members and validators
+
+
+def make_list_url(request: Request, user_id: str) -> str:
+    """Return the absolute address of a user's list."""
     # Runs after the commit, where nothing may fail: the middleware has made the base, and the ids are valid.
     return f"{request.state.base_url}/api/{quote(user_id, safe='@:+=')}/tasks"
 
@@ -147,9 +173,20 @@ def _link_next(request: Request, list_url: str, cursor: str) -> str:
     return f'<{list_url}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
-def _refuse_other_user(owner: Owner, user_id: str | None) -> None:
+def refuse_other_user(owner: Owner, user_id: str | None, place: str = "") -> None:
+    """Raise InvalidInput if a body names another user than the owner."""
     if user_id is not None and user_id != owner:
-        raise InvalidInput(faults=[Fault(place="pointer", name="/user_id", detail="must be the owner's user id")])
+        fault = Fault(place="pointer", name=f"{place}/user_id", detail="must be the owner's user id")
+        raise InvalidInput(faults=[fault])
+
+
+class TaskIdConvertor(StringConvertor):
+    """What may stand for a task's id in a path: not the names of other resources of the collection."""
+
+    regex = r"(?!(?:batch|changes)(?:/|$))[^/]+"
+
+
+register_url_convertor("task_id", TaskIdConvertor())
 
 
 class CreationRoute(StrictRoute):
@@ -160,13 +197,12 @@ class CreationRoute(StrictRoute):
 
 def make_router(identify_owner: IdentifyOwner) -> APIRouter:
     """Make the routes, in which `identify_owner` is the dependency that identifies the owner of a request."""
-    refusals = () if identify_owner is trust_path else (401, 403)
     router = APIRouter(
         prefix="/api/{user_id}/tasks",
         tags=["tasks"],
         route_class=StrictRoute,
         generate_unique_id_function=name_operation,
-        responses=operations.describe_refusals(*refusals),
+        responses=operations.describe_refusals(identify_owner),
     )
 
     def own(handler: Handler) -> Handler:
@@ -184,9 +220,11 @@ def make_router(identify_owner: IdentifyOwner) -> APIRouter:
     router.get("", response_model=list[TaskPublic], **operations.LIST_TASKS)(own(list_tasks))
     router.patch("", **operations.COMPLETE_TASKS)(own(complete_tasks))
     router.delete("", **operations.DELETE_TASKS)(own(delete_tasks))
-    router.get("/{task_id}", response_model=TaskPublic, **operations.GET_TASK)(own(get_task))
-    router.patch("/{task_id}", response_model=TaskPublic, **operations.UPDATE_TASK)(own(update_task))
-    router.put("/{task_id}", response_model=TaskPublic, **operations.PUT_TASK)(own(update_task))
-    router.patch("/{task_id}/complete", response_model=TaskPublic, **operations.COMPLETE_TASK)(own(complete_task))
-    router.delete("/{task_id}", status_code=204, **operations.DELETE_TASK)(own(delete_task))
+    router.get("/{task_id:task_id}", response_model=TaskPublic, **operations.GET_TASK)(own(get_task))
+    router.patch("/{task_id:task_id}", response_model=TaskPublic, **operations.UPDATE_TASK)(own(update_task))
+    router.put("/{task_id:task_id}", response_model=TaskPublic, **operations.PUT_TASK)(own(put_task))
+    router.patch("/{task_id:task_id}/complete", response_model=TaskPublic, **operations.COMPLETE_TASK)(
+        own(complete_task)
+    )
+    router.delete("/{task_id:task_id}", status_code=204, **operations.DELETE_TASK)(own(delete_task))
     return router

@@ -19,7 +19,7 @@ class OtherMethods:
     """
 
     def __init__(self, path: str, methods: Collection[str]) -> None:
-        self.path = path
+        self.path_format = path
         added = {"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}
         self._headers = {"Allow": ", ".join(sorted({*methods, *added}))}
 

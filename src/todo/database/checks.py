@@ -33,9 +33,12 @@ _READ_ROLE = text(
     " to_regclass('tasks') IS NOT NULL AND to_regclass('todo_schema_version') IS NOT NULL,"
     " (SELECT min(quote_ident(nspname)) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
     " WHERE relname = 'todo_schema_version'),"
-    " ARRAY(SELECT privilege FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
-    " WHERE NOT has_table_privilege(to_regclass('tasks'), privilege)),"
-    " has_table_privilege(to_regclass('todo_schema_version'), 'SELECT')"
+    " ARRAY(SELECT 'GRANT ' || string_agg(privilege, ', ') || ' ON ' || name"
+    " FROM unnest('{tasks,task_feeds,task_tombstones,task_feed_generation,todo_schema_version}'::text[]) AS name,"
+    " unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
+    " WHERE NOT has_table_privilege(to_regclass(name), privilege)"
+    " AND (privilege = 'SELECT' OR name NOT IN ('task_feed_generation', 'todo_schema_version'))"
+    " GROUP BY name ORDER BY name)"
     " FROM pg_roles WHERE rolname = current_user"
 )
 _POWERS = ("superuser", "bypasses row-level security", "creates roles", "creates databases", "replication")
@@ -175,16 +178,15 @@ def _check_distance(connection: Connection) -> Finding:
 
 
 def _check_role(connection: Connection) -> Finding:
-    role, *powers, sees_tables, home, missing, reads_revision = connection.execute(_READ_ROLE).one()
+    role, *powers, sees_tables, home, grants = connection.execute(_READ_ROLE).one()
     if not sees_tables:
         if not home:
             return Finding("role", is_right=True, found=f"{role}; its privileges can be checked once there are tables")
         remedy = f"GRANT USAGE ON SCHEMA {home} TO {role}, and add {home} to its search_path"
         return Finding("role", is_right=False, found=f"{role} does not see the tables in schema {home}: {remedy}")
-    if missing or not reads_revision:
-        grants = [f"GRANT {', '.join(missing)} ON tasks TO {role}"] if missing else []
-        grants += [] if reads_revision else [f"GRANT SELECT ON todo_schema_version TO {role}"]
-        return Finding("role", is_right=False, found=f"{role} lacks privileges: {'; '.join(grants)}")
+    if grants:
+        missing = "; ".join(f"{grant} TO {role}" for grant in grants)
+        return Finding("role", is_right=False, found=f"{role} lacks privileges: {missing}")
     surplus = ", ".join(power for power, has_it in zip(_POWERS, powers, strict=True) if has_it)
     advice = f"it has more rights than it needs ({surplus}): see docs/operations.md for a role that only serves"
     return Finding("role", is_right=True, found=role, advice=advice if surplus else "")

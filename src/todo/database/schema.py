@@ -1,6 +1,7 @@
 """Whether a database's schema fits this code: its revision, its columns, and the privileges of the role."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -9,15 +10,19 @@ from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from todo.database.revisions import REVISIONS, VERSION_TABLE
-from todo.models import tasks  # noqa: F401 - importing it is what fills the metadata
+from todo.models import tables  # noqa: F401 - importing it is what fills the metadata
 
 # The catalogs can be read even where a column or a privilege is missing, so that one answer has all that is wrong.
 READ_SCHEMA = text(
     "SELECT ARRAY(SELECT version_num::text FROM todo_schema_version),"
-    " ARRAY(SELECT attname::text FROM pg_attribute"
-    " WHERE attrelid = to_regclass('tasks') AND attnum > 0 AND NOT attisdropped),"
-    " ARRAY(SELECT privilege FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
-    " WHERE NOT has_table_privilege(to_regclass('tasks'), privilege))"
+    " ARRAY(SELECT name || '.' || attname"
+    " FROM unnest('{tasks,task_feeds,task_tombstones,task_feed_generation}'::text[]) AS name"
+    " JOIN pg_attribute ON attrelid = to_regclass(name) AND attnum > 0 AND NOT attisdropped),"
+    " ARRAY(SELECT name || '.' || privilege"
+    " FROM unnest('{tasks,task_feeds,task_tombstones,task_feed_generation}'::text[]) AS name,"
+    " unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
+    " WHERE NOT has_table_privilege(to_regclass(name), privilege)"
+    " AND (name <> 'task_feed_generation' OR privilege = 'SELECT'))"
 )
 # Tables in a schema that the role may not use do not exist for it, without an error.
 READ_HIDDEN_HOME = text(
@@ -56,7 +61,10 @@ def compare_revision(revision: str | None) -> SchemaState:
 
 
 def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_privileges: Sequence[str]) -> Schema:
-    """Compare a schema, as READ_SCHEMA returns it, with what this code needs."""
+    """Compare a schema, as READ_SCHEMA returns it, with what this code needs.
+
+    Columns and privileges have the name of their table before them, as in `tasks.title` and `tasks.INSERT`.
+    """
     if len(revisions) > 1:
         found = f"`{VERSION_TABLE}` has {len(revisions)} rows: delete all but the right one"
         return Schema(SchemaState.UNUSABLE, found)
@@ -65,13 +73,28 @@ def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_pri
     state = compare_revision(revision)
     if state is SchemaState.OUTDATED:
         return Schema(state, found, revision)
-    if missing := [column.name for column in SQLModel.metadata.tables["tasks"].columns if column.name not in columns]:
-        problem = f"`tasks` has no {', '.join(missing)}" if columns else "there is no `tasks`"
+    needed = [str(column) for table in SQLModel.metadata.tables.values() for column in table.columns]
+    if missing := _group([name for name in needed if name not in columns]):
+        tables = _group(columns)
+        problems = [
+            f"`{table}` has no {', '.join(names)}" if table in tables else f"there is no `{table}`"
+            for table, names in missing.items()
+        ]
         remedy = "run a version that fits it" if state is SchemaState.NEWER else "restore it from a backup"
-        return Schema(SchemaState.UNUSABLE, f"{found}, but {problem}: {remedy}", revision)
+        return Schema(SchemaState.UNUSABLE, f"{found}, but {' and '.join(problems)}: {remedy}", revision)
     if missing_privileges:
-        return Schema(SchemaState.DENIED, f"this role has no {', '.join(missing_privileges)} on `tasks`", revision)
+        lacks = [f"{', '.join(names)} on `{table}`" for table, names in _group(missing_privileges).items()]
+        return Schema(SchemaState.DENIED, f"this role has no {' and no '.join(lacks)}", revision)
     return Schema(state, found, revision)
+
+
+def _group(names: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Group names by the table before the dot."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        table, _, rest = name.partition(".")
+        groups[table].append(rest)
+    return groups
 
 
 def classify_refusal(error: BaseException | None) -> Schema | None:

@@ -6,6 +6,7 @@ Each limit is one constant, used by a validator and by a CHECK constraint.
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal, NewType, get_args
+from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 from pydantic import Field as Limits
@@ -49,6 +50,10 @@ _RFC3339 = re.compile(
 )
 
 
+# Pydantic also takes a UUID in braces, without hyphens or as a URN; each task has one address.
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
 def _trim(value: object) -> object:
     return value.strip(BLANK) if isinstance(value, str) else value
 
@@ -72,7 +77,14 @@ def _read_timestamp(value: object) -> datetime:
         raise ValueError("must lie in the years 1 to 9999 in UTC") from error
 
 
-def _read_integer(value: object) -> object:
+def _check_uuid(value: object) -> object:
+    if not isinstance(value, UUID) and not (isinstance(value, str) and _UUID.fullmatch(value)):
+        raise ValueError("must be a UUID")
+    return value
+
+
+def read_integer(value: object) -> object:
+    """Return a number without a fraction as an integer, and any other value unchanged."""
     # To JSON Schema, and so to the schema that this API publishes, 1.0 is an integer.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -94,6 +106,7 @@ def describe_text(length: int, *, is_trimmed: bool) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": length, "pattern": STORABLE_PATTERN})
 
 
+TaskId = Annotated[UUID, BeforeValidator(_check_uuid)]
 _storable = AfterValidator(_refuse_unstorable)
 _trimmed = BeforeValidator(_trim)
 StorableText = Annotated[str, Strict(), _storable]
@@ -119,4 +132,4 @@ Tag = Annotated[
     describe_text(TAG_LENGTH, is_trimmed=True),
 ]
 Tags = Annotated[list[Tag], Limits(max_length=TAGS_COUNT), AfterValidator(_drop_repeats)]
-Order = Annotated[int, Strict(), Limits(ge=ORDER_RANGE[0], le=ORDER_RANGE[1]), BeforeValidator(_read_integer)]
+Order = Annotated[int, Strict(), Limits(ge=ORDER_RANGE[0], le=ORDER_RANGE[1]), BeforeValidator(read_integer)]

@@ -34,7 +34,8 @@ else:
     Sort = TypeAliasType("Sort", Literal[*get_args(SortKey), *(f"-{key}" for key in get_args(SortKey))])
 
 
-def _read_digits(value: object) -> object:
+def read_digits(value: object) -> object:
+    """Return a query parameter unchanged; raise ValueError if it is text other than digits."""
     # Pydantic also accepts " 1", "+1", "1_0" and "1.0".
     if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
         raise ValueError("must be written in digits")
@@ -80,7 +81,7 @@ class TaskQuery(TaskSelection):
         description="The member to sort by; with a leading `-`, descending. Tasks without a value come last, in either "
         "direction. Default: `-created_at`.",
     )
-    limit: Annotated[int, BeforeValidator(_read_digits)] = Limits(
+    limit: Annotated[int, BeforeValidator(read_digits)] = Limits(
         default=PAGE_LENGTH,
         ge=1,
         le=PAGE_LENGTH,

@@ -102,6 +102,40 @@ async function callTask(): Promise<void> {
   note("delete_task", await api.deleteTask(known));
 }
 
+async function callSync(): Promise<void> {
+  const id = crypto.randomUUID();
+  const creation: api.BatchOperation = { op: "create", id, task: { title: "Buy milk" } };
+  const stale: api.BatchOperation = { op: "update", id, task: { completed: true }, if_version: [99] };
+
+  const applied = await api.applyBatch({ path, body: { operations: [creation] } });
+  note("apply_batch", applied);
+  assert.equal(applied.data?.results[0]?.task?.title, "Buy milk");
+  const refused = await api.applyBatch({ path, body: { operations: [stale] } });
+  note("apply_batch", refused);
+  assert(refused.error && "type" in refused.error);
+  assert.equal(refused.error.errors?.[0]?.code, "precondition-failed");
+  const long: api.BatchOperation = { ...creation, task: { title: "Buy milk", description: LONG } };
+  note("apply_batch", await api.applyBatch({ path, body: { operations: [long] }, ...UNCHECKED }));
+  note("apply_batch", await api.applyBatch({ path, body: { operations: [] }, ...UNCHECKED }));
+
+  const listed = await api.listChanges({ path, query: { limit: 1000 } });
+  note("list_changes", listed);
+  assert.equal(listed.data?.changes.at(-1)?.task?.id, id);
+  const deletion: api.BatchOperation = { op: "delete", id, if_version: [1] };
+  note("apply_batch", await api.applyBatch({ path, body: { operations: [deletion] } }));
+  const next = await api.listChanges({ path, query: { since: listed.data.next } });
+  note("list_changes", next);
+  assert.deepEqual(next.data?.changes, [{ id, task: null }]);
+  note("list_changes", await api.listChanges({ path, query: { since: "damaged" }, ...UNCHECKED }));
+  note("list_changes", await api.listChanges({ path, query: { limit: 0 }, ...UNCHECKED }));
+
+  const headers = { "If-None-Match": "*" };
+  const fresh = { path: { user_id, task_id: crypto.randomUUID() }, headers, body: { title: "Buy milk" } };
+  note("put_task", await api.putTask(fresh));
+  note("put_task", await api.putTask(fresh));
+  note("put_task", await api.putTask({ ...fresh, path: { user_id, task_id: id } }));
+}
+
 async function callHealth(): Promise<void> {
   note("check_liveness", await api.checkLiveness());
   note("check_readiness", await api.checkReadiness());
@@ -121,6 +155,7 @@ if (command === "put_back") {
   await callLists();
   await sendRefused();
   await callTask();
+  await callSync();
   await callHealth();
 }
 console.log(JSON.stringify(outcomes));

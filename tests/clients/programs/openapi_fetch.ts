@@ -4,12 +4,15 @@ import createClient from "openapi-fetch";
 import type { components, paths } from "./schema.js";
 
 type Task = components["schemas"]["TaskPublic"];
+type Operation = components["schemas"]["BatchOperation"];
 type Problem = components["schemas"]["Problem"];
 type Answer = { data?: unknown; error?: Problem; response: Response };
 
 const LIST = "/api/{user_id}/tasks";
 const TASK = "/api/{user_id}/tasks/{task_id}";
 const COMPLETE = "/api/{user_id}/tasks/{task_id}/complete";
+const CHANGES = "/api/{user_id}/tasks/changes";
+const BATCH = "/api/{user_id}/tasks/batch";
 const UNKNOWN = "00000000-0000-7000-8000-000000000000";
 const LONG = "x".repeat(70_000);
 
@@ -96,6 +99,41 @@ async function callTask(): Promise<void> {
   note("delete_task", await api.DELETE(TASK, { params: { path: known } }));
 }
 
+async function callSync(): Promise<void> {
+  const id = crypto.randomUUID();
+  const params = { path };
+  const creation: Operation = { op: "create", id, task: { title: "Buy milk" } };
+  const stale: Operation = { op: "update", id, task: { completed: true }, if_version: [99] };
+
+  const applied = await api.POST(BATCH, { params, body: { operations: [creation] } });
+  note("apply_batch", applied);
+  assert.equal(applied.data?.results[0]?.task?.title, "Buy milk");
+  const refused = await api.POST(BATCH, { params, body: { operations: [stale] } });
+  note("apply_batch", refused);
+  assert.equal(refused.error?.errors?.[0]?.code, "precondition-failed");
+  const long: Operation = { ...creation, task: { title: "Buy milk", description: LONG } };
+  note("apply_batch", await api.POST(BATCH, { params, body: { operations: [long] } }));
+  note("apply_batch", await api.POST(BATCH, { params, body: { operations: [] } }));
+
+  const listed = await api.GET(CHANGES, { params: { path, query: { limit: 1000 } } });
+  note("list_changes", listed);
+  assert.equal(listed.data?.changes.at(-1)?.task?.id, id);
+  const deletion: Operation = { op: "delete", id, if_version: [1] };
+  note("apply_batch", await api.POST(BATCH, { params, body: { operations: [deletion] } }));
+  const next = await api.GET(CHANGES, { params: { path, query: { since: listed.data.next } } });
+  note("list_changes", next);
+  assert.deepEqual(next.data?.changes, [{ id, task: null }]);
+  note("list_changes", await api.GET(CHANGES, { params: { path, query: { since: "damaged" } } }));
+  note("list_changes", await api.GET(CHANGES, { params: { path, query: { limit: 0 } } }));
+
+  const header = { "If-None-Match": "*" };
+  const fresh = { path: { user_id, task_id: crypto.randomUUID() }, header };
+  note("put_task", await api.PUT(TASK, { params: fresh, body: { title: "Buy milk" } }));
+  note("put_task", await api.PUT(TASK, { params: fresh, body: { title: "Buy milk" } }));
+  const used = { path: { user_id, task_id: id }, header };
+  note("put_task", await api.PUT(TASK, { params: used, body: { title: "Buy milk" } }));
+}
+
 async function callHealth(): Promise<void> {
   note("check_liveness", await api.GET("/health/live"));
   note("check_readiness", await api.GET("/health/ready"));
@@ -115,6 +153,7 @@ if (command === "put_back") {
 } else {
   await callLists();
   await callTask();
+  await callSync();
   await callHealth();
 }
 console.log(JSON.stringify(outcomes));

@@ -3,11 +3,20 @@
 import json
 import sys
 from collections.abc import Mapping
+from uuid import uuid4
 
 import httpx
 from generated import (
+    Batch,
+    BatchCreate,
+    BatchDelete,
+    BatchOperation,
+    BatchResults,
+    BatchUpdate,
+    ChangesPage,
     Deleted,
     Health,
+    IfVersionItem,
     Problem,
     TaskCompletion,
     TaskCreate,
@@ -36,8 +45,8 @@ def call(
     model: type[BaseModel] | None,
     body: BaseModel | None = None,
     headers: Mapping[str, str] | None = None,
-) -> None:
-    """Send a request, keep the status, and read the body as what the document says."""
+) -> bytes:
+    """Send a request, keep the status, and read the body, which is returned, as what the document says."""
     content = body.model_dump_json(exclude_unset=True) if body else None
     response = api.request(method, url, content=content, headers={**(JSON if body else {}), **(headers or {})})
     outcomes.append((operation, response.status_code))
@@ -50,6 +59,7 @@ def call(
             assert fault.detail
     elif model and response.content:
         model.model_validate_json(response.content)
+    return response.content
 
 
 def create() -> TaskPublic:
@@ -119,6 +129,40 @@ def call_task() -> None:
     call("delete_task", "DELETE", known, None)
 
 
+def call_sync() -> None:
+    """The operations for a client that keeps a copy, and the creation under its own id."""
+    changes_url, batch_url = f"{tasks_url}/changes", f"{tasks_url}/batch"
+    task_id, task = uuid4(), TaskCreate(title="Buy milk")
+    creation = BatchOperation(BatchCreate(op="create", id=task_id, task=task))
+    applied = call("apply_batch", "POST", batch_url, BatchResults, Batch(operations=[creation]))
+    [state] = BatchResults.model_validate_json(applied).results
+    assert state.task
+    assert state.task.title == task.title
+    stale = BatchUpdate(op="update", id=task_id, task=TaskUpdate(completed=True), if_version=[IfVersionItem(99)])
+    refused = call("apply_batch", "POST", batch_url, None, Batch(operations=[BatchOperation(stale)]))
+    assert [fault.code for fault in Problem.model_validate_json(refused).errors or []] == ["precondition-failed"]
+    too_long = TaskCreate.model_construct({"title"}, title="x" * 70_000)
+    long = BatchOperation(BatchCreate.model_construct(op="create", id=uuid4(), task=too_long))
+    call("apply_batch", "POST", batch_url, None, Batch(operations=[long]))
+    call("apply_batch", "POST", batch_url, None, Batch.model_construct({"operations"}, operations=[]))
+
+    listed = ChangesPage.model_validate_json(call("list_changes", "GET", f"{changes_url}?limit=1000", ChangesPage))
+    assert listed.changes[-1].task
+    assert listed.changes[-1].id == task_id
+    deletion = BatchOperation(BatchDelete(op="delete", id=task_id, if_version=[IfVersionItem(1)]))
+    call("apply_batch", "POST", batch_url, BatchResults, Batch(operations=[deletion]))
+    later = ChangesPage.model_validate_json(
+        call("list_changes", "GET", f"{changes_url}?since={listed.next}", ChangesPage)
+    )
+    assert [(state.id, state.task) for state in later.changes] == [(task_id, None)]
+    call("list_changes", "GET", f"{changes_url}?since=damaged", None)
+    call("list_changes", "GET", f"{changes_url}?limit=0", None)
+
+    changes, new_id = TaskUpdate(title="Buy milk"), uuid4()
+    for created_id in (new_id, new_id, task_id):
+        call("put_task", "PUT", f"{tasks_url}/{created_id}", TaskPublic, changes, {"If-None-Match": "*"})
+
+
 def call_health() -> None:
     """The operations of probes."""
     call("check_liveness", "GET", "/health/live", Health)
@@ -138,5 +182,6 @@ if command == "put_back":
 else:
     call_lists()
     call_task()
+    call_sync()
     call_health()
 print(json.dumps(outcomes))

@@ -3,10 +3,11 @@
 import json
 import sys
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from generated import Client
 from generated.api.health import check_liveness, check_readiness
+from generated.api.sync import apply_batch, list_changes
 from generated.api.tasks import (
     complete_task,
     complete_tasks,
@@ -19,6 +20,12 @@ from generated.api.tasks import (
     update_task,
 )
 from generated.models import (
+    Batch,
+    BatchCreate,
+    BatchDelete,
+    BatchResults,
+    BatchUpdate,
+    ChangesPage,
     Priority,
     Problem,
     Sort,
@@ -116,6 +123,43 @@ def call_task() -> None:
     note("delete_task", delete_task.sync_detailed(user_id, task.id, client=api))
 
 
+def call_sync() -> None:
+    """The operations for a client that keeps a copy, and the creation under its own id."""
+    task_id, task = uuid4(), TaskCreate(title="Buy milk")
+    creation = BatchCreate(op="create", id=task_id, task=task)
+    applied = apply_batch.sync_detailed(user_id, client=api, body=Batch([creation]))
+    note("apply_batch", applied)
+    assert isinstance(applied.parsed, BatchResults)
+    assert applied.parsed.results[0].task
+    assert applied.parsed.results[0].task.title == task.title
+    stale = BatchUpdate(op="update", id=task_id, task=TaskUpdate(completed=True), if_version=[99])
+    refused = apply_batch.sync_detailed(user_id, client=api, body=Batch([stale]))
+    note("apply_batch", refused)
+    assert isinstance(refused.parsed, Problem)
+    assert [fault.code for fault in refused.parsed.errors or []] == ["precondition-failed"]
+    long = BatchCreate(op="create", id=uuid4(), task=TaskCreate(title="Buy milk", description=LONG))
+    note("apply_batch", apply_batch.sync_detailed(user_id, client=api, body=Batch([long])))
+    note("apply_batch", apply_batch.sync_detailed(user_id, client=api, body=Batch([])))
+
+    listed = list_changes.sync_detailed(user_id, client=api, limit=1000)
+    note("list_changes", listed)
+    assert isinstance(listed.parsed, ChangesPage)
+    assert listed.parsed.changes[-1].task
+    assert listed.parsed.changes[-1].id == task_id
+    deletion = BatchDelete(op="delete", id=task_id, if_version=[1])
+    note("apply_batch", apply_batch.sync_detailed(user_id, client=api, body=Batch([deletion])))
+    later = list_changes.sync_detailed(user_id, client=api, since=listed.parsed.next_)
+    note("list_changes", later)
+    assert isinstance(later.parsed, ChangesPage)
+    assert [(state.id, state.task) for state in later.parsed.changes] == [(task_id, None)]
+    note("list_changes", list_changes.sync_detailed(user_id, client=api, since="damaged"))
+    note("list_changes", list_changes.sync_detailed(user_id, client=api, limit=0))
+
+    new_id, changes = uuid4(), TaskUpdate(title="Buy milk")
+    for created_id in (new_id, new_id, task_id):
+        note("put_task", put_task.sync_detailed(user_id, created_id, client=api, body=changes, if_none_match="*"))
+
+
 def call_health() -> None:
     """The operations of probes."""
     note("check_liveness", check_liveness.sync_detailed(client=api))
@@ -136,5 +180,6 @@ if command == "put_back":
 else:
     call_lists()
     call_task()
+    call_sync()
     call_health()
 print(json.dumps(outcomes))
