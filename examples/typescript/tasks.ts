@@ -70,7 +70,7 @@ export class Tasks {
   }
 }
 
-function unwrap<Data>({ data, error }: { data?: Data; error?: Problem }): Data {
+export function unwrap<Data>({ data, error }: { data?: Data; error?: Problem }): Data {
   if (data === undefined) throw error ? new ApiError(error) : new Error("The response has no body.");
   return data;
 }

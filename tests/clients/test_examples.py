@@ -19,6 +19,11 @@ to do: Buy milk
 edited: Buy milk and bread completed: {true} attempts: 2
 refused: urn:todo:problem:invalid-input /title
 """
+SHOWN_OFFLINE = """\
+refused: update precondition-failed
+synchronized: Buy oat milk completed: {true}
+synchronized: Buy oat milk completed: {true}
+"""
 
 
 @pytest.fixture
@@ -29,20 +34,20 @@ def folder(tmp_path: Path, document: Path) -> Path:
 
 
 def test_typescript_example_does_what_it_shows(folder: Path, service: Service) -> None:
-    """One task for one key, every page, an edit that another device has overtaken, and a problem."""
+    """One task for one key, every page, an overtaken edit, a problem, and two devices that were offline."""
     for path in (EXAMPLES / "typescript").iterdir():
         if path.is_file():
             shutil.copy(path, folder)
     run_npm_tool(folder, "openapi-typescript", "openapi.json", "--output", "schema.ts")
     run_npm_tool(folder, "tsc")
 
-    assert run(folder, "node", "build/main.js", str(service.client.base_url), f"user-{uuid4()}") == SHOWN.format(
-        true="true"
-    )
+    for program, shown in [("main", SHOWN), ("offline", SHOWN_OFFLINE)]:
+        arguments = (str(service.client.base_url), f"user-{uuid4()}")
+        assert run(folder, "node", f"build/{program}.js", *arguments) == shown.format(true="true")
 
 
 def test_python_example_does_what_it_shows(folder: Path, service: Service) -> None:
-    """One task for one key, every page, an edit that another device has overtaken, and a problem."""
+    """One task for one key, every page, an overtaken edit, a problem, and two devices that were offline."""
     for path in (EXAMPLES / "python").glob("*.py"):
         shutil.copy(path, folder)
     run(
@@ -50,10 +55,17 @@ def test_python_example_does_what_it_shows(folder: Path, service: Service) -> No
         *(PYTHON_TOOLS / "openapi-python-client", "generate", "--path", "openapi.json", "--fail-on-warning"),
         *("--config", PROGRAMS / "openapi-python-client.json", "--meta", "none", "--output-path", "todo_client"),
     )
-    run(folder, PYTHON_TOOLS / "mypy", "--strict", "--no-incremental", "main.py")
+    run(folder, PYTHON_TOOLS / "mypy", "--strict", "--no-incremental", "main.py", "offline.py")
 
-    shown = run(folder, PYTHON_TOOLS / "python", "main.py", str(service.client.base_url), f"user-{uuid4()}")
-    assert shown == SHOWN.format(true="True")
+    for program, shown in [("main", SHOWN), ("offline", SHOWN_OFFLINE)]:
+        arguments = (str(service.client.base_url), f"user-{uuid4()}")
+        assert run(folder, PYTHON_TOOLS / "python", f"{program}.py", *arguments) == shown.format(true="True")
+
+
+def test_replica_has_at_most_a_hundred_lines() -> None:
+    """Whoever copies it has read it."""
+    for name in ("typescript/replica.ts", "python/replica.py"):
+        assert len((EXAMPLES / name).read_text().splitlines()) <= 100, name
 
 
 def test_typescript_example_uses_the_versions_that_are_tested() -> None:
