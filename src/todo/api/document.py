@@ -92,7 +92,7 @@ DESCRIPTIONS = {
 }
 # The members of a task, in each of its schemas.
 MEMBERS: Mapping[str, Schema] = {
-    "id": {"description": "A UUIDv7, set by the service."},
+    "id": {"description": "A UUID: version 7, unless the client has chosen another with PUT or in a batch."},
     "user_id": {"description": "The owner, set by the path; if sent, it must be the owner's."},
     "title": {"description": f"1 to {TITLE_LENGTH} code points after trimming, and never blank."},
     "description": {"description": f"Any text of at most {DESCRIPTION_LENGTH} code points."},
