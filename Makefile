@@ -1,7 +1,7 @@
 # Every target installs what it needs: only Python 3.11 or newer and make are required.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants soak fix migrate lock clean
+.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants replicas soak fix migrate lock clean
 
 # The tests create a database unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -60,6 +60,9 @@ openapi: $(VENV)/dev ## Write the OpenAPI document to docs/openapi.json
 
 mutants: $(VENV)/dev ## Run mutation tests (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)
+
+replicas: $(VENV)/dev ## Let copies follow the feed while many clients write (3 minutes; REPLICA_SECONDS=600)
+	@REPLICA_SECONDS=$${REPLICA_SECONDS:-180} $(PYTEST) -s --timeout 0 tests/faults/test_replicas.py
 
 soak: $(VENV)/dev ## Inject faults under load, and count what is lost (10 minutes; SOAK_ARGS, see bench/soak)
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)

@@ -89,8 +89,9 @@ _RULES = (
     _Rule(_RUNNING, ("40001", "40P01"), "", Failure(Retry.QUICKLY, DatabaseUnavailable)),
     # Rolled back after waiting: lock not available.
     _Rule(_RUNNING, ("55P03",), "", Failure(Retry.ONCE, DatabaseUnavailable)),
-    # Rolled back: another request has just created a task with the same id, which the next attempt will see.
-    _Rule([Phase.WRITING], ("23505",), "pk_tasks", Failure(Retry.ONCE, DatabaseUnavailable)),
+    # Rolled back: another request has just created a task with the same id, which the next attempt will see. A batch
+    # has many ids, and may meet others each time.
+    _Rule([Phase.WRITING], ("23505",), "pk_tasks", Failure(Retry.QUICKLY, DatabaseUnavailable)),
     # Not started: a migration has changed a table under a prepared statement, or a pooler has mixed statements up.
     _Rule(_RUNNING, ("0A000",), "cached plan", Failure(Retry.ONCE, DatabaseUnavailable)),
     _Rule(_RUNNING, ("26000", "42P05"), "", Failure(Retry.ONCE, DatabaseUnavailable)),

@@ -36,7 +36,7 @@ _Run: TypeAlias = Callable[[Statement, Mapping[str, object]], Awaitable[Rows]]
 NOTHING: Mapping[str, object] = {}
 _MEMBERS = len(PUBLIC)  # of a row; those of a page may have one more
 _UPDATED_AT, _VERSION = PUBLIC.index("updated_at"), PUBLIC.index("version")
-NEVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)  # later than any deletion
 FEED_MEMBERS = 3  # of a row of changes, before those of the task
 # What may be wrong with an operation of a batch, by the code in the statement's result.
 BATCH_FAULTS = {
