@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from pydantic import ValidationError
+from sqlalchemy import ARRAY, Text
 
 from tests.support import publish
 from todo.api.tasks import write_json
@@ -30,7 +31,7 @@ from todo.models.fields import (
     USER_ID_LENGTH,
     Owner,
 )
-from todo.models.queries import TaskQuery
+from todo.models.queries import TEXT_LENGTHS, TaskQuery
 from todo.models.tables import Task
 from todo.models.tasks import SET_BY_SERVICE, TaskCompletion, TaskCreate, TaskPublic, TaskRow, TaskUpdate
 
@@ -480,6 +481,14 @@ def test_database_takes_what_is_at_a_limit(connection: psycopg.Connection, colum
 def test_every_column_is_public_or_kept_for_replays() -> None:
     """A new column is a member too, or stands here."""
     assert set(Task.model_fields) - set(TaskPublic.model_fields) == {"idempotency_key", "fingerprint"}
+
+
+def test_every_text_of_a_task_is_measured() -> None:
+    """A page is bounded by its texts, so one that did not count would make a response of any size."""
+    columns = [column for column in Task.metadata.tables["tasks"].columns if column.name in TaskPublic.model_fields]
+    texts = {column.name for column in columns if isinstance(column.type, Text | ARRAY)}
+
+    assert texts - {"user_id"} == set(TEXT_LENGTHS)
 
 
 def test_row_is_a_public_task_member_for_member() -> None:

@@ -456,12 +456,13 @@ def test_database_of_the_first_version_is_taken_over(earlier_url: str, settled_u
     """Its tasks and its readers' grants stay, and so does the table that processes of that version still read."""
     add_row(earlier_url)
     execute(earlier_url, f"GRANT SELECT ON alembic_version TO {role}")
-    before = fetch(earlier_url, "SELECT * FROM tasks")
+    [(before,)] = fetch(earlier_url, "SELECT to_jsonb(tasks) FROM tasks")
 
     assert migrate(read_database_url(earlier_url)) is SchemaState.OUTDATED
     assert migrate(read_database_url(earlier_url)) is SchemaState.CURRENT
 
-    assert fetch(earlier_url, "SELECT * FROM tasks") == before
+    [(after,)] = fetch(earlier_url, "SELECT to_jsonb(tasks) FROM tasks")
+    assert before.items() <= after.items()  # later revisions may add columns
     constraints = describe(earlier_url)["constraints"].items()
     assert describe(settled_url)["constraints"].items() <= constraints
     assert fetch(earlier_url, "SELECT version_num FROM alembic_version") == [(REVISIONS[-1],)]

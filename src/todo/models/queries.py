@@ -22,8 +22,10 @@ from todo.models.fields import (
 
 SEARCH_LENGTH = 255
 PAGE_LENGTH = 1000
-# The texts of a task (title, description, tags) in UTF-8: the maximum of one task, and the bound of those on a page.
-TASK_BYTES = 4 * (TITLE_LENGTH + DESCRIPTION_LENGTH + TAGS_COUNT * TAG_LENGTH)
+# The texts of a task, and how many code points each may have.
+TEXT_LENGTHS = {"title": TITLE_LENGTH, "description": DESCRIPTION_LENGTH, "tags": TAGS_COUNT * TAG_LENGTH}
+# The same in UTF-8: the maximum of one task, and the bound of those on a page.
+TASK_BYTES = 4 * sum(TEXT_LENGTHS.values())
 PAGE_BYTES = 1024 * 1024
 
 Status = TypeAliasType("Status", Literal["all", "pending", "completed"])

@@ -1,17 +1,17 @@
 """Lists of tasks: every sort, every set of filters, from any position."""
 
 from collections.abc import Callable
-from functools import lru_cache
-from operator import gt, lt
+from functools import lru_cache, reduce
+from operator import add, gt, lt
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Integer, Select, and_, asc, bindparam, collate, desc, func, or_, select, tuple_
+from sqlalchemy import ARRAY, Integer, Select, and_, asc, bindparam, collate, desc, func, or_, select, tuple_
 from sqlalchemy.sql import ColumnElement
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from todo.database.compiled import Statement
 from todo.database.statements.columns import COLUMNS, PUBLIC, PUBLIC_COLUMNS, match
-from todo.models.queries import Sort
+from todo.models.queries import TEXT_LENGTHS, Sort
 
 LIST_STATEMENTS = 256  # that are cached, of some two thousand that a client could ask for
 
@@ -64,17 +64,17 @@ def _sort_key(name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
     return collate(func.lower(value), "C") if name == "title" else value
 
 
+def _as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.array_to_string(column, "") if isinstance(column.type, ARRAY) else column
+
+
 def cut(page: Select[Any], order: Callable[[_Row], list[ColumnElement[Any]]]) -> Select[Any]:
     """Leave out what follows the first task with which the texts of a page reach PAGE_BYTES, and add their `total`.
 
     The lengths are summed over the rows within the limit, without reading a description.
     """
     row = page.subquery("limited").c
-    length = (
-        func.coalesce(func.octet_length(row.title), 0)
-        + func.coalesce(func.octet_length(row.description), 0)
-        + func.coalesce(func.octet_length(func.array_to_string(row.tags, "")), 0)
-    )
+    length = reduce(add, (func.coalesce(func.octet_length(_as_text(row[name])), 0) for name in TEXT_LENGTHS))
     total = func.sum(length).over(order_by=order(row), rows=(None, 0))
     measured = select(*row, length.label("length"), total.label("total")).subquery("measured").c
     return (
