@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from todo.models.queries import TaskQuery
 from todo.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = (".", "clients", "docs", "examples/*", "specs/**")
+DOCUMENTS = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.md")})
 
 
 def find_errors(error: type[TodoError] = TodoError) -> Iterator[type[TodoError]]:
@@ -90,6 +94,40 @@ def test_architecture_maps_every_module() -> None:
     modules = [path.name for path in (ROOT / "src/todo").rglob("*.py") if path.name != "__init__.py"]
 
     assert [name for name in modules if name not in drawn and not name[0].isdigit() and name != "env.py"] == []
+
+
+def test_architecture_is_short() -> None:
+    """Whoever is new reads it to its end."""
+    assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 120
+
+
+def find_anchors(document: Path) -> set[str]:
+    """The anchors of its headings, as forges make them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """To a file of the repository, and to a heading in it."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    broken = []
+    for link in re.findall(r"\]\((?!\w+:)([^)\s]+)\)", text):
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        if not target.exists() or (anchor and anchor not in find_anchors(target)):
+            broken.append(link)
+
+    assert broken == []
+
+
+def test_words_are_spelt_as_usual() -> None:
+    """In documents and source; tests misspell on purpose."""
+    names = [*DOCUMENTS, *(ROOT / name for name in ("src", "bench", "examples", "Makefile"))]
+    command = [str(Path(sys.executable).with_name("typos")), "--format", "brief", *map(str, names)]
+    typos = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert typos.stdout == ""
 
 
 def test_every_requirement_is_shown_by_tests_that_exist() -> None:
