@@ -1,7 +1,7 @@
 # Every target installs what it needs: only Python 3.11 or newer and make are required.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants replicas soak fix migrate lock clean
+.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants replicas soak build fix migrate lock clean
 
 # The tests create a database unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -66,6 +66,9 @@ replicas: $(VENV)/dev ## Let copies follow the feed while many clients write (3 
 
 soak: $(VENV)/dev ## Inject faults under load, and count what is lost (10 minutes; SOAK_ARGS, see bench/soak)
 	@$(BIN)/python -m bench.soak $(SOAK_ARGS)
+
+build: $(VENV)/dev ## Build the source distribution and the wheel into dist
+	@$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 
 fix: $(VENV)/dev ## Format the code and apply the linter's fixes
 	@$(BIN)/ruff check --fix
