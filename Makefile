@@ -1,7 +1,7 @@
 # Every target installs what it needs: only Python 3.11 or newer and make are required.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants replicas soak build fix migrate lock clean
+.PHONY: help run dev test check client-check fuzz statements openapi bench bench-quick mutants replicas soak build picture fix migrate lock clean
 
 # The tests create a database unless this names one.
 export TODO_TEST_DATABASE_URL
@@ -57,6 +57,9 @@ statements: $(VENV)/dev ## Write every SQL statement on tasks to tests/database/
 
 openapi: $(VENV)/dev ## Write the OpenAPI document to docs/openapi.json
 	@env -u TODO_PUBLIC_URL -u TODO_IDENTIFY_OWNER PYTHON_DOTENV_DISABLED=1 $(BIN)/todo openapi > docs/openapi.json
+
+picture: $(VENV)/dev ## Run the README's session, and draw it in docs/session.svg
+	@$(BIN)/python -m tests.picture
 
 mutants: $(VENV)/dev ## Run mutation tests (long; MODULES=todo.api.cursors)
 	@$(BIN)/python -m tests.mutants.run $(MODULES)
