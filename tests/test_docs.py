@@ -121,6 +121,16 @@ def test_every_link_leads_somewhere(document: Path) -> None:
     assert broken == []
 
 
+def test_every_target_of_make_exists() -> None:
+    """That a document tells its reader to make."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    code = [part for path in DOCUMENTS for part in re.findall(r"```.*?```|`[^`]+`", path.read_text(), re.DOTALL)]
+    named = {name for part in code for name in re.findall(r"(?:^ *|`)make ([a-z-]+)", part, re.MULTILINE)}
+
+    assert named - targets == set()
+    assert {"run", "test", "build"} <= named
+
+
 def test_words_are_spelt_as_usual() -> None:
     """In documents and source; tests misspell on purpose."""
     names = [*DOCUMENTS, *(ROOT / name for name in ("src", "bench", "examples", "Makefile"))]
@@ -130,16 +140,37 @@ def test_words_are_spelt_as_usual() -> None:
     assert typos.stdout == ""
 
 
-def test_every_requirement_is_shown_by_tests_that_exist() -> None:
-    """The checklist names files, and functions in them."""
-    spec = ROOT / "specs/1-backend-todo"
-    checklist = (spec / "checklists/requirements.md").read_text()
-    required = re.findall(r"^(\d+)\. ", (spec / "spec.md").read_text(), re.MULTILINE)
+SPECIFICATION = ROOT / "specs/1-backend-todo"
+REQUIREMENT = r"(?:AS|FR|SC)-\d+"
 
-    assert re.findall(r"^\| (\d+)\. ", checklist, re.MULTILINE) == required
-    for name, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", checklist):
-        assert (ROOT / name).exists(), name
-        assert not function or f"def {function}(" in (ROOT / name).read_text(), function
+
+def read_checklist() -> list[tuple[str, list[str]]]:
+    """Each row: what is required, and the tests that show it."""
+    rows = re.findall(
+        rf"^\| ({REQUIREMENT}) \|.*\| (`.*) \|$",
+        (SPECIFICATION / "checklists/requirements.md").read_text(),
+        re.MULTILINE,
+    )
+    return [(requirement, re.findall(r"`([^`]+)`", tests)) for requirement, tests in rows]
+
+
+def test_checklist_has_every_requirement_once() -> None:
+    """And none that the specification does not have, whose numbers are without gaps and repeats."""
+    required = re.findall(rf"^- \*\*({REQUIREMENT})\*\*", (SPECIFICATION / "spec.md").read_text(), re.MULTILINE)
+
+    assert sorted(requirement for requirement, _ in read_checklist()) == sorted(required)
+    for kind in ("FR", "SC"):
+        numbers = [name for name in required if name.startswith(kind)]
+        assert numbers == [f"{kind}-{number:03}" for number in range(1, len(numbers) + 1)]
+    assert len(set(required)) == len(required)
+
+
+@pytest.mark.parametrize(("requirement", "tests"), read_checklist())
+def test_requirement_is_shown_by_tests_that_exist(requirement: str, tests: list[str]) -> None:
+    """A requirement without a test is no promise."""
+    assert tests, requirement
+    for name, function in (test.split("::") for test in tests):
+        assert f"def {function}(" in (ROOT / "tests" / name).read_text(), function
 
 
 def read_fault_rows() -> dict[str, list[str]]:
