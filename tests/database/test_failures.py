@@ -125,6 +125,17 @@ def test_what_the_database_refuses_has_not_happened(
     assert classify(phase, sqlstate, message, connection_lost=False) == (retry, error)
 
 
+@pytest.mark.parametrize(
+    ("constraint", "failure"),
+    [("pk_tasks", (Retry.QUICKLY, DatabaseUnavailable)), ("ix_tasks_user_id_idempotency_key", (Retry.NEVER, None))],
+)
+def test_id_that_was_just_taken_is_tried_again(constraint: str, failure: tuple[Retry, type[TodoError] | None]) -> None:
+    """The next attempt sees the task; a key that is taken is a mistake of ours."""
+    message = f'duplicate key value violates unique constraint "{constraint}"'
+
+    assert classify(Phase.WRITING, "23505", message, connection_lost=False) == failure
+
+
 @pytest.mark.parametrize("phase", RUNNING)
 @pytest.mark.parametrize(
     ("message", "retry"),
