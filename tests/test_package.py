@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.operations import run_six_operations
+from tests.service import running_command
+from tests.support import find_port
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -51,6 +55,53 @@ def test_tests_pass_in_the_source_distribution(unpacked: Path) -> None:
 
     assert run(unpacked, "-c", "import todo; print(todo.__file__)").startswith(str(unpacked))
     run(unpacked, "-m", "pytest", "-q", *tests)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment with the wheel and its locked requirements, without the extra."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = "import sys; from flit_core.buildapi import build_wheel; print(build_wheel(sys.argv[1]))"
+    wheel = folder / run(ROOT, "-c", build, str(folder)).strip()
+    programs = folder / "environment/bin"
+    for command in (
+        [sys.executable, "-m", "venv", str(programs.parent)],
+        [programs / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / "requirements/run.txt"],
+        [programs / "pip", "install", "--quiet", "--no-deps", wheel],
+    ):
+        subprocess.run(command, cwd=folder, check=True)
+    return programs
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # the requirements have to be fetched
+def test_wheel_migrates_checks_and_serves(installed: Path, empty_url: str, tmp_path: Path) -> None:
+    """From another folder, on a database of the operator's; without one, it says what is missing."""
+    port = find_port()
+    todo, environment = str(installed / "todo"), {**os.environ, "TODO_LOG_FORMAT": "console"}
+
+    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [todo, *arguments],
+            cwd=tmp_path,
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    forgotten = call("serve", "--port", str(port))
+    results = [call(command, DATABASE_URL=empty_url).returncode for command in ("check", "migrate", "check")]
+    command = [todo, "serve", "--port", str(port)]
+    with running_command(command, port, folder=str(tmp_path), DATABASE_URL=empty_url) as service:
+        run_six_operations(service.client, "alice")
+        assert service.stop() == 0
+
+    assert (forgotten.returncode, len(forgotten.stderr.splitlines())) == (2, 1), forgotten.stderr
+    assert "embedded" in forgotten.stderr
+    assert results == [1, 0, 0]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_python_that_is_announced_is_tested_in_ci() -> None:
