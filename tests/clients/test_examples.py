@@ -74,3 +74,18 @@ def test_typescript_example_uses_the_versions_that_are_tested() -> None:
     example = json.loads((EXAMPLES / "typescript/package.json").read_text())
 
     assert {**example["dependencies"], **example["devDependencies"]}.items() <= tested.items()
+
+
+def test_readme_shows_lines_of_the_examples() -> None:
+    """Those that are compiled and run here."""
+    section = (ROOT / "README.md").read_text().partition("## Clients\n")[2].partition("\n## ")[0]
+
+    for language, name in [("ts", "typescript/tasks.ts"), ("python", "python/tasks.py")]:
+        shown = section.partition(f"```{language}\n")[2].partition("```")[0]
+        assert shown
+        assert strip_lines(shown) in strip_lines((EXAMPLES / name).read_text())
+
+
+def strip_lines(text: str) -> str:
+    """A text without its indentation."""
+    return "\n".join(line.strip() for line in text.splitlines())
