@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 ORIGIN = "https://app.example.com"
 TASKS = "/api/alice/tasks"
 ABSENT = f"{TASKS}/00000000-0000-7000-8000-000000000000"
+NEW_ID = "00000000-0000-7000-8000-000000000001"
 JSON = {"Content-Type": "application/json"}
 PREFLIGHT = {"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "if-match"}
 PAGES = [
@@ -36,6 +37,11 @@ class Call(NamedTuple):
     body: str | None = None
 
 
+def make_batch(op: str, **members: object) -> str:
+    """The body of a batch of one operation."""
+    return json.dumps({"operations": [{"op": op, "id": NEW_ID, **members}]})
+
+
 OPERATIONS = [
     Call("POST", TASKS, 201, JSON | {"Idempotency-Key": '"key"'}, '{"title": "Buy milk"}'),
     Call("POST", TASKS, 201, JSON | {"Idempotency-Key": '"key"', "Origin": ORIGIN}, '{"title": "Buy milk"}'),
@@ -48,6 +54,9 @@ OPERATIONS = [
     Call("PUT", "{task}", 200, JSON, '{"title": "Buy soy milk"}'),
     Call("PATCH", "{task}/complete", 200),
     Call("PATCH", f"{TASKS}?status=all", 200, JSON, '{"completed": true}'),
+    Call("PUT", f"{TASKS}/{NEW_ID}", 201, JSON | {"If-None-Match": "*"}, '{"title": "Buy tea"}'),
+    Call("GET", f"{TASKS}/changes", 200),
+    Call("POST", f"{TASKS}/batch", 200, JSON, make_batch("delete")),
     Call("OPTIONS", "{task}", 204),
     Call("OPTIONS", "{task}", 200, PREFLIGHT),
     Call("OPTIONS", "{task}", 204, PREFLIGHT | {"Origin": "https://evil.example"}),
@@ -65,6 +74,7 @@ ERRORS = [
     Call("POST", TASKS, 413, JSON, json.dumps({"title": "x" * 70_000})),
     Call("POST", TASKS, 415, {"Content-Type": "text/plain"}, "{}"),
     Call("PATCH", "{task}", 415, {"Content-Type": "text/plain"}, "{}"),
+    Call("POST", f"{TASKS}/batch", 409, JSON, make_batch("update", task={"title": "Buy tea"})),
     Call("PATCH", "{task}", 412, JSON | {"If-Match": '"99"'}, "{}"),
     Call("POST", "{task}", 405),
 ]
