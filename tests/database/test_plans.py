@@ -16,13 +16,16 @@ from tests.arguments import METHODS, make_calls, takes_id
 from tests.conformance.test_ownership import find_nodes
 from tests.support import RecordingDatabase
 
+from todo.database.migration import migrate
 from todo.database.store import TaskStore
+from todo.database.urls import read_database_url
 from todo.errors import TodoError
 from todo.models.fields import Owner
 
 OWNER, TASK_ID = Owner(f"user-{uuid4()}"), uuid4()
 TASKS = 500
 OTHERS_TASKS = 50
+TOMBSTONES, IDS = 20_000, 20  # and those that are looked for among them
 PARTITIONS = 4
 VERSIONS = 50  # of a task: what the statements before have left in the indexes, having been taken back
 FILL = """
@@ -34,6 +37,8 @@ FILL = """
 STATISTICS = ["fresh", "stale", "absent"]  # stale ones know another user alone: tasks were added faster than it looked
 MODES = ["force_custom_plan", "force_generic_plan"]  # PostgreSQL chooses between them once a statement is prepared
 JOINS = {"Nested Loop", "Hash Join", "Merge Join"}
+SHORT_LIMITS = (3, 21)  # among `arguments`, with the one more that tells of a next page
+IS_BY_CHANGE = re.compile(r"ORDER BY tasks\.updated_at")
 CONDITIONS = ("Index Cond", "Recheck Cond", "Hash Cond", "Merge Cond")  # a filter comes after the work
 
 
@@ -152,6 +157,52 @@ async def test_no_statement_joins_tasks_by_their_user_alone(planned: list[Planne
                 condition = " ".join(str(node.get(name, "")) for node in (join, scan) for name in CONDITIONS)
                 assert re.search(r"\buser_id = ", condition), (sent, join)
                 assert re.search(r"\bid = ", condition), (sent, join)
+
+
+async def test_what_has_changed_is_found_by_its_index(planned: list[Planned], request: pytest.FixtureRequest) -> None:
+    """A short page of the feed, or of tasks by the time of their change, reads no more tasks than it has."""
+    # Without statistics, a list is sorted: its user is expected to have few tasks.
+    methods = {"changes"} if request.node.callspec.params["planned"] == "absent" else {"changes", "page"}
+    found: set[str] = set()
+    for sent, plan in planned:
+        limit = next((value for value in sent.parameters if value in SHORT_LIMITS), 0)
+        if limit and sent.method in methods and IS_BY_CHANGE.search(sent.statement):
+            for node in find_nodes(plan):
+                if node.get("Relation Name") == "tasks":
+                    assert node.get("Index Name") == "tasks_user_id_updated_at_id_idx", (sent, node)
+                    assert count_rows(node) <= limit, (sent, node)
+                    found.add(sent.method)
+    assert found == methods
+
+
+@pytest.mark.parametrize("statistics", STATISTICS)
+def test_deleted_tasks_are_found_by_their_ids(empty_url: str, statistics: str) -> None:
+    """However many of the user's were deleted; a plan does not show what a function does, but what it has read.
+
+    Where the statistics do not know the user, PostgreSQL 18 may read all of them, but once, and not for each id.
+    """
+    migrate(read_database_url(empty_url))
+    query = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM find_deleted_tasks(%s, %s)"
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE task_tombstones SET (autovacuum_enabled = off)")
+        for owner, count in (("another", OTHERS_TASKS), (OWNER, TOMBSTONES)):
+            if statistics == "stale" and owner == OWNER:
+                connection.execute("ANALYZE task_tombstones")
+            connection.execute(
+                "INSERT INTO task_tombstones SELECT %s, now() - n * interval '1 s', gen_random_uuid()"
+                " FROM generate_series(1, %s) AS n",
+                [owner, count],
+            )
+        if statistics == "fresh":
+            connection.execute("ANALYZE task_tombstones")
+        parameters = [OWNER, [uuid4() for _ in range(IDS)]]
+        for _ in range(2):  # the first reads the catalogs, too
+            [(explained,)] = connection.execute(query, parameters).fetchall()
+
+    plan = explained[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < (
+        10 * IDS if statistics == "fresh" else TOMBSTONES / 40
+    )
 
 
 async def test_every_statement_touches_one_partition(partitioned: list[Planned]) -> None:

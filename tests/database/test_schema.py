@@ -22,6 +22,7 @@ from sqlmodel import SQLModel
 from tests.support import connect, make_empty_database, open_client, open_database, wait_until
 
 from todo.app import create_app
+from todo.database import migration
 from todo.database.checks import check_database
 from todo.database.compiled import Statement
 from todo.database.connections import PREPARE_THRESHOLD
@@ -39,6 +40,8 @@ from todo.settings import Settings
 PATIENCE = 30
 CANARY = "canary-hunter2"
 LOGGER = "todo.database.health"
+FEED_INDEX = "ix_tasks_user_id_updated_at_id"
+VALIDITY = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'ix_tasks_user_id_updated_at_id'::regclass"
 LOCK = 7_030_301  # part of the contract between versions: two of them may migrate one database at once
 
 MIGRATE = """
@@ -76,6 +79,15 @@ def migrated_url(empty_url: str) -> str:
     """The URL of a migrated database that no other test uses."""
     migrate(read_database_url(empty_url))
     return empty_url
+
+
+@pytest.fixture
+def unindexed_url(migrated_url: str) -> str:
+    """The URL of a database that the revision is yet to come to which has an index on changes, with a task."""
+    with open_alembic(migrated_url) as (config, _):
+        command.downgrade(config, "0003")
+    add_row(migrated_url)
+    return migrated_url
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +171,8 @@ def open_alembic(url: str, *, is_kept: bool = True) -> Iterator[tuple[Config, Co
 def count_waiting(connection: psycopg.Connection) -> int:
     """Count the migrations that wait for another to end, in the database that this connection is to."""
     row = connection.execute(
-        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
-        " WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND query ~ 'pg_try_advisory_xact_lock|^ROLLBACK'"  # they ask again and again, each time anew
     ).fetchone()
     assert row
     return int(row[0])
@@ -216,6 +228,51 @@ def test_concurrent_migrations_end_well(empty_url: str) -> None:
 
     assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 4
     assert fetch(empty_url, "SELECT version_num FROM todo_schema_version") == [(REVISIONS[0],)]
+
+
+def test_index_is_built_while_requests_go_on(unindexed_url: str) -> None:
+    """It waits for a transaction that is older, nobody waits for it, and another migration waits for both."""
+    question = "SELECT FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(2) as threads, connect(unindexed_url) as older, connect(unindexed_url) as request:
+        older.execute("BEGIN")
+        older.execute("UPDATE tasks SET title = 'Renamed'")
+        migrations = [threads.submit(migrate, read_database_url(unindexed_url)) for _ in range(2)]
+        wait_until(lambda: request.execute(question, ["CREATE INDEX CONCURRENTLY%"]).fetchall())
+        wait_until(lambda: count_waiting(request) == 1)
+
+        add_row(unindexed_url)
+
+        assert not any(each.done() for each in migrations)
+        older.execute("COMMIT")
+        found = {each.result(PATIENCE) for each in migrations}
+    assert found == {SchemaState.OUTDATED, SchemaState.CURRENT}
+    assert fetch(unindexed_url, VALIDITY) == [(True,)]
+
+
+def test_index_whose_building_was_interrupted_is_built_again(unindexed_url: str) -> None:
+    """What is left of it serves no query, and is in the way."""
+    with connect(unindexed_url) as older, connect(unindexed_url) as builder:
+        older.execute("BEGIN")
+        older.execute("UPDATE tasks SET title = 'Renamed'")
+        builder.execute("SET lock_timeout = '10ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            builder.execute(f"CREATE INDEX CONCURRENTLY {FEED_INDEX} ON tasks (user_id, updated_at, id)".encode())
+        older.execute("ROLLBACK")
+    assert fetch(unindexed_url, VALIDITY) == [(False,)]
+
+    assert migrate(read_database_url(unindexed_url)) is SchemaState.OUTDATED
+
+    assert fetch(unindexed_url, VALIDITY) == [(True,)]
+
+
+def test_index_that_is_there_already_is_not_built_again(unindexed_url: str) -> None:
+    """An operator may have built it at a quiet hour."""
+    execute(unindexed_url, f"CREATE INDEX CONCURRENTLY {FEED_INDEX} ON tasks (user_id, updated_at, id)")
+    before = fetch(unindexed_url, f"SELECT '{FEED_INDEX}'::regclass::oid")
+
+    assert migrate(read_database_url(unindexed_url)) is SchemaState.OUTDATED
+
+    assert fetch(unindexed_url, f"SELECT '{FEED_INDEX}'::regclass::oid") == before
 
 
 def test_printed_migration_makes_the_same_schema(empty_url: str, settled_url: str) -> None:
@@ -340,14 +397,14 @@ def test_database_that_cannot_be_reached_is_one_line() -> None:
     assert CANARY not in message
 
 
-def test_wait_for_another_migration_that_fails_is_one_line(empty_url: str) -> None:
-    """Here the database's own limit ends it, and nothing is left half done."""
-    url = read_database_url(empty_url).with_parameters(options="-c statement_timeout=300")
+def test_wait_for_another_migration_is_bounded(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends with one line, and nothing is left half done."""
+    monkeypatch.setattr(migration, "OTHER_MIGRATION_SECONDS", 0.3)
     with connect(empty_url) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [LOCK])
 
-        with pytest.raises(BrokenEnvironment, match=r"^the database could not be migrated: .*timeout$"):
-            migrate(url)
+        with pytest.raises(BrokenEnvironment, match=r"^the database could not be migrated: another migration .*0.3 s$"):
+            migrate(read_database_url(empty_url))
 
     assert fetch(empty_url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == [(0,)]
 

@@ -150,7 +150,7 @@ def test_migration_that_has_waited_sees_what_the_other_has_done(
     name = f"test_{uuid4().hex}"
     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     database = make_url(database_url).set(database=name)
-    waiting = "SELECT 1 FROM pg_locks JOIN pg_database ON datname = %s AND database = pg_database.oid WHERE NOT granted"
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND query LIKE '%%pg_try_advisory_xact_lock%%'"
     try:
         with ThreadPoolExecutor(1) as threads, psycopg.connect(write_url(database)) as other:
             other.execute("SELECT pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])

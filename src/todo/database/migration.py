@@ -1,5 +1,6 @@
 """Migrations: brings a database's schema to this version with Alembic, for `todo migrate` and the embedded database."""
 
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,23 @@ from todo.errors import BrokenEnvironment
 CONNECT_TIMEOUT_SECONDS = 15  # a suspended Neon compute starts in much less
 
 MIGRATION_LOCK = 7_030_301  # any number, but the same for every migration of this schema
-_LOCK = text("SELECT pg_advisory_xact_lock(:lock)")
+# Tried again and again, each time in a new transaction: one that waits is one for which the building of an index waits.
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_LOCK_POLL_SECONDS = 0.1
 # Another migration may take long; while a lock on the table is waited for, every request waits behind it.
-_WAIT_FOR_OTHER_MIGRATION = text("SET LOCAL lock_timeout = '60s'")
+OTHER_MIGRATION_SECONDS = 60
 _WAIT_FOR_TABLE = text("SET LOCAL lock_timeout = '5s'")
+
+# No transaction can have this one. It stops no request: it waits for older transactions, and nobody waits for it.
+_REVISION_BEFORE_INDEX = "0003"
+_IS_INDEX_VALID = text(
+    "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('ix_tasks_user_id_updated_at_id')"
+)
+_DROP_INDEX = text("DROP INDEX CONCURRENTLY ix_tasks_user_id_updated_at_id")
+_BUILD_INDEX = text("CREATE INDEX CONCURRENTLY ix_tasks_user_id_updated_at_id ON tasks (user_id, updated_at, id)")
+_WAIT_FOR_TRANSACTIONS = text("SET lock_timeout = '60s'")
+# The lock is held by a transaction that does nothing meanwhile.
+_IDLE_AS_LONG_AS_NEEDED = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 _HAS_TABLE = text("SELECT to_regclass(:name) IS NOT NULL")
 # A constraint keeps its name when its table is renamed.
@@ -123,9 +137,9 @@ def make_engine(url: DatabaseUrl, isolation_level: IsolationLevel) -> Engine:
 def migrate(url: DatabaseUrl) -> SchemaState:
     """Migrate the database at `url`, which must be direct, to this code's revision; return the state it was in.
 
-    Each revision is a transaction, so that none holds the locks of those before it. Concurrent migrations wait for each
-    other; a newer schema is left alone. Raises BrokenEnvironment when the database cannot be reached, refuses, or holds
-    something that blocks the migration.
+    Each revision is a transaction, so that none holds the locks of those before it, and an index on a table in use is
+    built outside of any. Concurrent migrations wait for each other; a newer schema is left alone. Raises
+    BrokenEnvironment when the database cannot be reached, refuses, or holds something that blocks the migration.
     """
     # Whatever the role's default is: a migration that has waited for another must see what that one has done.
     engine = make_engine(url, "READ COMMITTED")
@@ -141,16 +155,42 @@ def migrate(url: DatabaseUrl) -> SchemaState:
 
 def _migrate_once(engine: Engine) -> SchemaState:
     """Apply the next revision, if there is one, and return the state before it."""
-    with engine.begin() as connection:
-        connection.execute(_WAIT_FOR_OTHER_MIGRATION)
-        connection.execute(_LOCK, {"lock": MIGRATION_LOCK})
+    with engine.connect() as connection:
+        _wait_for_other_migration(connection)
         connection.execute(_WAIT_FOR_TABLE)
         schema = read_schema(connection)
         if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
             raise BrokenEnvironment(f"the database could not be migrated: {schema.found}")
         if schema.state is SchemaState.OUTDATED:
+            if schema.revision == _REVISION_BEFORE_INDEX:
+                connection.execute(_IDLE_AS_LONG_AS_NEEDED)
+                _build_index(engine)
             _upgrade(connection, schema.revision)
+        connection.commit()
         return schema.state
+
+
+def _wait_for_other_migration(connection: Connection) -> None:
+    """Begin a transaction that has the lock of migrations until it ends."""
+    deadline = time.monotonic() + OTHER_MIGRATION_SECONDS
+    while not connection.execute(_TRY_LOCK, {"lock": MIGRATION_LOCK}).scalar_one():
+        if time.monotonic() > deadline:
+            reason = f"another migration has not ended within {OTHER_MIGRATION_SECONDS} s"
+            raise BrokenEnvironment(f"the database could not be migrated: {reason}")
+        connection.rollback()
+        time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _build_index(engine: Engine) -> None:
+    """Build the index of the next revision beside the transaction of the migration, while requests go on."""
+    with engine.connect() as plain:
+        connection = plain.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(_WAIT_FOR_TRANSACTIONS)
+        is_valid = connection.execute(_IS_INDEX_VALID).scalar_one_or_none()
+        if is_valid is False:  # what is left where it was interrupted
+            connection.execute(_DROP_INDEX)
+        if not is_valid:
+            connection.execute(_BUILD_INDEX)
 
 
 def _upgrade(connection: Connection, revision: str | None) -> None:

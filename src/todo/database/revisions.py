@@ -7,7 +7,7 @@ import psycopg
 from todo.database.urls import DatabaseUrl
 
 # Newest first; a test compares them with the files in `migrations`.
-REVISIONS: Sequence[str] = ("0003", "0002", "0001")
+REVISIONS: Sequence[str] = ("0004", "0003", "0002", "0001")
 # Not Alembic's default, alembic_version, which may be another application's in a shared database.
 VERSION_TABLE = "todo_schema_version"
 

@@ -118,6 +118,7 @@ class Task(SQLModel, table=True):
             name="idempotency_key",
         ),
         Index(None, "user_id", "created_at", "id"),
+        Index(None, "user_id", "updated_at", "id"),
         Index(
             None,
             "user_id",
@@ -161,6 +162,7 @@ class TaskTombstone(SQLModel, table=True):
     """The table of tombstones: which tasks were deleted, and when. None of their content is kept."""
 
     __tablename__ = "task_tombstones"
+    __table_args__ = (Index(None, "user_id", "id", "deleted_at"),)
 
     user_id: str = Field(sa_type=Text, primary_key=True)
     deleted_at: datetime = Field(sa_type=UtcTimestamp, primary_key=True)

@@ -25,6 +25,7 @@ CREATE TABLE task_tombstones (
     id uuid NOT NULL,
     CONSTRAINT pk_task_tombstones PRIMARY KEY (user_id, deleted_at, id)
 );
+CREATE INDEX ix_task_tombstones_user_id_id_deleted_at ON task_tombstones (user_id, id, deleted_at);
 
 CREATE TABLE task_feed_generation (
     is_only boolean NOT NULL DEFAULT true,
