@@ -8,13 +8,17 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from tests.arguments import POSITIONS
 from tests.support import open_client, open_database
 from tests.wire import Relay, count_round_trips
 
+from todo.api.cursors import make_feed_cursor
 from todo.app import create_app
 from todo.database.store import TaskStore
 from todo.database.urls import read_database_url
-from todo.errors import PreconditionFailed, TaskNotFound
+from todo.errors import BatchRefused, ChangesExpired, PreconditionFailed, TaskNotFound
+from todo.models.batches import Batch
+from todo.models.feeds import ChangesQuery
 from todo.models.fields import IdempotencyKey, Owner
 from todo.models.queries import Position, TaskQuery, TaskSelection
 from todo.models.tasks import TaskCreate, TaskUpdate
@@ -27,6 +31,19 @@ EXPECTED_TRIPS = [1] * 5 + [2] + [1] * 6
 # What a connection costs: the startup.
 CONNECTION_TRIPS = 1
 SCHEMA_TRIPS = 1  # once in the life of a pool
+
+FIXED_ID = uuid4()
+
+
+def make_operations(new_id: object, task_id: object) -> dict[str, object]:
+    """Make a batch that creates a task and changes another, which is refused where that is absent."""
+    create = {"op": "create", "id": str(new_id), "task": {"title": "A client's"}}
+    return {"operations": [create, {"op": "update", "id": str(task_id), "task": {"title": "Renamed"}}]}
+
+
+def make_batch(new_id: object, task_id: object) -> Batch:
+    """Make the same as a request has it."""
+    return Batch.model_validate(make_operations(new_id, task_id))
 
 
 @pytest.fixture
@@ -64,6 +81,12 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
         lambda store, _: store.complete_all(TaskSelection(status="pending"), completed=True),
         lambda store, _: store.remove_all(TaskSelection(status="all")),
         lambda store, _: store.remove_all(TaskSelection(status="pending", q="a", priority=["low"])),
+        lambda store, _: store.changes(ChangesQuery()),
+        lambda store, _: store.changes(ChangesQuery(limit=1), POSITIONS[0]),
+        lambda store, _: store.add_under_id(uuid4(), TaskCreate(title="A task")),
+        lambda store, task_id: store.add_under_id(task_id, TaskCreate(title="A task")),
+        lambda store, task_id: store.apply(make_batch(uuid4(), task_id)),
+        lambda store, task_id: store.apply(make_batch(FIXED_ID, task_id)),
     ],
     ids=[
         *(
@@ -80,6 +103,8 @@ async def counted_store(relay: Relay, owner: Owner) -> AsyncIterator[TaskStore]:
         ),
         *("edit if it matches", "edit if it does not", "remove if it does not"),
         *("complete_all", "remove_all", "remove_all with filters"),
+        *("changes", "changes after what is void", "add_under_id", "add_under_id that may be taken"),
+        *("apply", "apply what was created before"),
     ],
 )
 @pytest.mark.parametrize("is_found", [True, False], ids=["found", "absent"])
@@ -96,7 +121,7 @@ async def test_every_operation_is_one_round_trip(
     for _ in range(EXECUTIONS):
         task_id = (await store.add(TaskCreate(title="A task"))).task.id if is_found else uuid4()
         relay.reset()
-        with suppress(TaskNotFound, PreconditionFailed):
+        with suppress(TaskNotFound, PreconditionFailed, ChangesExpired, BatchRefused):
             await call(counted_store, task_id)
         trips.append(relay.trips)
 
@@ -155,6 +180,48 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
             assert relay.trips == 1, (method, url, headers, response.status_code)
 
 
+async def test_every_outcome_of_keeping_a_copy_is_one_round_trip(
+    relay: Relay, counted_client: httpx2.AsyncClient, tasks_url: str
+) -> None:
+    """Pages of the feed, batches, and creations under a client's id, whatever comes of them."""
+    task_url, changes_url = f"{tasks_url}/{uuid4()}", f"{tasks_url}/changes"
+    trips: list[tuple[int, int]] = []
+
+    async def send(method: str, url: str, body: object = None, **headers: str) -> httpx2.Response:
+        relay.reset()
+        response = await counted_client.request(method, url, json=body, headers=headers)
+        trips.append((response.status_code, relay.trips))
+        return response
+
+    never_written = (await send("GET", changes_url)).json()["next"]
+    for _ in range(2):
+        await send("PUT", task_url, {"title": "A client's"}, **{"If-None-Match": "*"})
+    first_page = await send("GET", f"{changes_url}?since={never_written}&limit=1")
+    created = make_operations(uuid4(), task_url[-36:])
+    for body in (created, created, make_operations(uuid4(), uuid4())):
+        await send("POST", f"{tasks_url}/batch", body)
+    next_page = await send("GET", f"{changes_url}?since={first_page.json()['next']}&limit=1")
+    last_page = await send("GET", f"{changes_url}?since={next_page.json()['next']}")
+    await send("GET", f"{changes_url}?since={last_page.json()['next']}")
+    await send("DELETE", task_url)
+    await send("PUT", task_url, {"title": "A client's"}, **{"If-None-Match": "*"})
+
+    statuses = [200, 201, 412, 200, 200, 200, 409, 200, 200, 200, 204, 410]
+    assert trips == [(status, 1) for status in statuses]
+
+
+async def test_position_that_is_void_is_found_in_one_round_trip(
+    relay: Relay, counted_client: httpx2.AsyncClient, owner: Owner, tasks_url: str
+) -> None:
+    """The page is read together with what tells that it is of no use."""
+    since = make_feed_cursor(owner, POSITIONS[0])
+    relay.reset()
+
+    response = await counted_client.get(f"{tasks_url}/changes", params={"since": since})
+
+    assert (response.status_code, relay.trips) == (410, 1)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -168,6 +235,8 @@ async def test_every_route_is_one_round_trip(relay: Relay, counted_client: httpx
         ("GET", "/api/u/tasks?sort=id"),
         ("GET", "/api/u/tasks?cursor=abc"),
         ("GET", "/api/u/tasks/abc"),
+        ("GET", "/api/u/tasks/changes?since=abc"),
+        ("POST", "/api/u/tasks/batch"),
         ("GET", "/api/%2e%2e/tasks"),
     ],
 )
