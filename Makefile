@@ -46,7 +46,7 @@ client-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) $(OPENTELEMETRY) ## Generat
 fuzz: $(VENV)/dev ## Send many more generated requests than the tests do (minutes)
 	@FUZZ_EXAMPLES=100 FUZZ_SEED=$$(date +%s) $(BIN)/pytest --timeout 1300 tests/conformance/test_openapi.py
 
-bench: $(VENV)/dev ## Measure the figures of docs/decisions.md and docs/performance.md (20 minutes; BENCH_ARGS='cpu latency')
+bench: $(VENV)/dev ## Measure the figures of docs/decisions.md and docs/performance.md (25 minutes; BENCH_ARGS='cpu latency')
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 bench-quick: $(VENV)/dev ## Measure some of them, into bench-results (2 minutes)

@@ -9,6 +9,7 @@
     scale    p50 among a thousand tasks and a million, of far pages, and of a user with many tasks
     memory   memory of every process of the service after many requests
     start    time to the first answer, with compiled byte code and without, and time of imports
+    sync     what the feed of changes costs the database: writes, polls, an index, and writers at the same time
     indexes  what the indexes cost and save, as docs/decisions.md quotes it
 
 PostgreSQL runs on a port of this machine, as do the services; all of it listens to this machine alone, and ends with
@@ -34,6 +35,7 @@ from bench.results import keep, read_facts
 from bench.run import Run, console
 from bench.scale import run_scale
 from bench.start import run_start
+from bench.sync import run_sync
 
 
 def run_indexes(run: Run) -> object:
@@ -56,6 +58,7 @@ PARTS: Mapping[str, Callable[[Run], object]] = {
     "scale": run_scale,
     "memory": run_memory,
     "start": run_start,
+    "sync": run_sync,
     "indexes": run_indexes,
 }
 TASKS = 1_000_000  # of the large database, unless another number is asked for
