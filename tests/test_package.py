@@ -64,11 +64,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = "import sys; from flit_core.buildapi import build_wheel; print(build_wheel(sys.argv[1]))"
     wheel = folder / run(ROOT, "-c", build, str(folder)).strip()
     programs = folder / "environment/bin"
-    for command in (
+    commands: list[list[str | Path]] = [
         [sys.executable, "-m", "venv", str(programs.parent)],
         [programs / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / "requirements/run.txt"],
         [programs / "pip", "install", "--quiet", "--no-deps", wheel],
-    ):
+    ]
+    for command in commands:
         subprocess.run(command, cwd=folder, check=True)
     return programs
 

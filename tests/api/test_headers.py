@@ -96,6 +96,11 @@ async def test_errors_and_answers_to_writes_are_not_kept(
     assert (response.status_code, response.headers["Cache-Control"]) == (status, "no-store")
 
 
+async def test_changes_are_not_kept(client: httpx2.AsyncClient, tasks_url: str) -> None:
+    """Each page has a position of its own."""
+    assert (await client.get(f"{tasks_url}/changes")).headers["Cache-Control"] == "no-store"
+
+
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/health/none", "/nothing"])
 async def test_health_is_not_kept(client: httpx2.AsyncClient, path: str) -> None:
     """Nor is that there is nothing: a probe learns how things are now."""

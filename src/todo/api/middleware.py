@@ -221,8 +221,12 @@ def _find_path(scope: Scope) -> str:
 
 
 def _find_caching(method: str, path: str, status: int) -> bytes:
-    """Return the `Cache-Control` of a response: what was read may be kept, and is asked for before it is used again."""
-    if status not in CACHEABLE or method not in {"GET", "HEAD"} or path.startswith("/health/"):
+    """Return the `Cache-Control` of a response: what was read may be kept, and is asked for before it is used again.
+
+    But not what is about one moment: the state of health, and changes, each page of which has a new position.
+    """
+    is_of_a_moment = path.startswith("/health/") or path.endswith("/tasks/changes")
+    if status not in CACHEABLE or method not in {"GET", "HEAD"} or is_of_a_moment:
         return b"no-store"
     return b"private, no-cache" if path.startswith("/api/") else b"no-cache"
 
