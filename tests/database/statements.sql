@@ -1746,14 +1746,6 @@ LEFT OUTER JOIN (
       WHERE
         tasks.user_id = CAST($1 AS VARCHAR)
         AND (tasks.updated_at, tasks.id) > (COALESCE(CAST($2 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($3 AS UUID))
-        AND (
-          COALESCE((
-            SELECT
-              feed.changed_at
-            FROM feed
-          ), CAST('infinity' AS TIMESTAMPTZ)),
-          CAST('ffffffff-ffff-ffff-ffff-ffffffffffff' AS UUID)
-        ) > (COALESCE(CAST($2 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($3 AS UUID))
       ORDER BY
         tasks.updated_at,
         tasks.id
@@ -1780,14 +1772,6 @@ LEFT OUTER JOIN (
         task_tombstones.user_id = CAST($1 AS VARCHAR)
         AND (task_tombstones.deleted_at, task_tombstones.id) > (COALESCE(CAST($2 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($3 AS UUID))
         AND task_tombstones.deleted_at > COALESCE(CAST($5 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ))
-        AND (
-          COALESCE((
-            SELECT
-              feed.changed_at
-            FROM feed
-          ), CAST('infinity' AS TIMESTAMPTZ)),
-          CAST('ffffffff-ffff-ffff-ffff-ffffffffffff' AS UUID)
-        ) > (COALESCE(CAST($2 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($3 AS UUID))
       ORDER BY
         task_tombstones.deleted_at,
         task_tombstones.id
@@ -1944,14 +1928,6 @@ LEFT OUTER JOIN (
           WHERE
             tasks.user_id = CAST($1 AS VARCHAR)
             AND (tasks.updated_at, tasks.id) > (COALESCE(CAST($6 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($7 AS UUID))
-            AND (
-              COALESCE((
-                SELECT
-                  feed.changed_at
-                FROM feed
-              ), CAST('infinity' AS TIMESTAMPTZ)),
-              CAST('ffffffff-ffff-ffff-ffff-ffffffffffff' AS UUID)
-            ) > (COALESCE(CAST($6 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($7 AS UUID))
           ORDER BY
             tasks.updated_at,
             tasks.id
@@ -1978,14 +1954,6 @@ LEFT OUTER JOIN (
             task_tombstones.user_id = CAST($1 AS VARCHAR)
             AND (task_tombstones.deleted_at, task_tombstones.id) > (COALESCE(CAST($6 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($7 AS UUID))
             AND task_tombstones.deleted_at > COALESCE(CAST($9 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ))
-            AND (
-              COALESCE((
-                SELECT
-                  feed.changed_at
-                FROM feed
-              ), CAST('infinity' AS TIMESTAMPTZ)),
-              CAST('ffffffff-ffff-ffff-ffff-ffffffffffff' AS UUID)
-            ) > (COALESCE(CAST($6 AS TIMESTAMPTZ), CAST('-infinity' AS TIMESTAMPTZ)), CAST($7 AS UUID))
           ORDER BY
             task_tombstones.deleted_at,
             task_tombstones.id

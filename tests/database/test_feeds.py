@@ -251,6 +251,26 @@ async def test_tasks_of_a_user_without_a_feed_come_each_time(store: TaskStore, c
     assert (await read_feed(store, end)).changes == put(later)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+async def test_pages_have_tasks_that_are_newer_than_the_feed(
+    store: TaskStore, connection: psycopg.Connection, limit: int
+) -> None:
+    """Such as those that a process of an older version has written since this one has: again, until this one writes."""
+    tasks = [await add(store) for _ in range(4)]
+    told = tasks[0].updated_at.replace(tzinfo=UTC)
+    connection.execute("UPDATE task_feeds SET changed_at = %s WHERE user_id = %s", [told, store.owner])
+
+    changes, end = await read_all(store, limit=limit)
+    again = await read_feed(store, end)
+    later = await add(store)
+    last = await read_feed(store, again.end)
+
+    assert changes == put(*tasks)
+    assert again.changes == put(*tasks[1:])
+    assert last.changes == put(*tasks[1:], later)
+    assert (await read_feed(store, last.end)).changes == []
+
+
 async def test_position_is_void_where_changes_may_be_unknown(store: TaskStore, connection: psycopg.Connection) -> None:
     """It is too old, of another history of the database, or ahead of the feed."""
     await add(store)

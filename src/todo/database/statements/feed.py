@@ -41,9 +41,7 @@ _TOMBSTONE = inspect(TaskTombstone).columns
 _INSTANT = literal_column("interval '1 microsecond'", Interval)
 _KEPT = literal_column("interval '91 days'", Interval)  # a day longer than a position is valid
 _BEFORE_ALL = literal_column("'-infinity'::timestamptz", TIMESTAMP(timezone=True))
-_AFTER_ALL = literal_column("'infinity'::timestamptz", TIMESTAMP(timezone=True))
 _DIGITS = literal_column("8", Integer)  # of a timeline in the name of a WAL file
-_LAST_ID = literal_column("'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid", Uuid)
 
 
 def make_tick(condition: ColumnElement[bool]) -> CTE:
@@ -124,19 +122,17 @@ def _read_feed() -> CTE:
     ).cte("feed")
 
 
-def _select_entries(feed: CTE) -> Select[Any]:
+def _select_entries() -> Select[Any]:
     """Select the tasks and tombstones after a position, the latter with no more than their ids and times."""
     at = func.coalesce(bindparam("at", type_=_FEED.changed_at.type), _BEFORE_ALL)
     position = tuple_(at, bindparam("after", type_=Uuid))
     began = func.coalesce(bindparam("began", type_=_FEED.changed_at.type), _BEFORE_ALL)
     limit = bindparam("limit", type_=Integer)
-    newest = func.coalesce(select(feed.c.changed_at).scalar_subquery(), _AFTER_ALL)
-    is_behind = tuple_(newest, _LAST_ID) > position  # or there is nothing to look for
     nothing = {name: cast(null(), COLUMNS[name].type).label(name) for name in PUBLIC}
     tombstone = {**nothing, "id": _TOMBSTONE.id, "updated_at": _TOMBSTONE.deleted_at.label("updated_at")}
     changed = (
         select(*PUBLIC_COLUMNS)
-        .where(OWNED, tuple_(COLUMNS.updated_at, COLUMNS.id) > position, is_behind)
+        .where(OWNED, tuple_(COLUMNS.updated_at, COLUMNS.id) > position)
         .order_by(COLUMNS.updated_at, COLUMNS.id)
         .limit(limit)
     )
@@ -147,7 +143,6 @@ def _select_entries(feed: CTE) -> Select[Any]:
             tuple_(_TOMBSTONE.deleted_at, _TOMBSTONE.id) > position,
             # A client that began without a task needs not be told that it is gone.
             _TOMBSTONE.deleted_at > began,
-            is_behind,
         )
         .order_by(_TOMBSTONE.deleted_at, _TOMBSTONE.id)
         .limit(limit)
@@ -160,7 +155,7 @@ def _select_entries(feed: CTE) -> Select[Any]:
 def compile_changes(*, is_cut: bool) -> Statement:
     """Select a page of the feed after a position: a row, at least, with the feed itself, and one for each entry."""
     feed = _read_feed()
-    entries = _select_entries(feed)
+    entries = _select_entries()
     page = cut(entries, lambda row: [row.updated_at, row.id]) if is_cut else entries
     found = page.subquery("entries")
     columns = [found.c[name] for name in (*PUBLIC, *(["total"] if is_cut else []))]
