@@ -1,6 +1,7 @@
 """What is held in answers that their clients have yet to take."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,14 +21,17 @@ async def answer_largely(scope: Scope, receive: Receive, send: Send) -> None:
 class Client:
     """A client of the application, which takes what it is sent or does not."""
 
-    def __init__(self, app: LargeAnswers, user_id: str, *, path: str = "/large", takes: bool = False) -> None:
+    def __init__(
+        self, app: LargeAnswers, user_id: str, *, method: str = "GET", path: str = "/large", takes: bool = False
+    ) -> None:
         self.status = 0
         self.sizes: list[int] = []
+        self.body = b""
         self.takes = asyncio.Event()
         if takes:
             self.takes.set()
         scope = {"type": "http", "path": path, "path_params": {"user_id": user_id}, "state": {"request_id": "r"}}
-        self.request = asyncio.create_task(app({**scope, "method": "GET", "headers": []}, self.receive, self.send))
+        self.request = asyncio.create_task(app({**scope, "method": method, "headers": []}, self.receive, self.send))
 
     async def receive(self) -> Message:
         """Send nothing."""
@@ -39,6 +43,7 @@ class Client:
             self.status = message["status"]
             return
         self.sizes.append(len(message["body"]))
+        self.body = message["body"]
         if len(message["body"]) == PIECE_BYTES:
             await self.takes.wait()
 
@@ -88,6 +93,18 @@ async def test_one_user_cannot_take_all_the_room() -> None:
 
     assert [client.status for client in clients] == [200, 200, 503]
     assert other.status == 200
+
+
+async def test_write_without_room_for_its_answer_is_not_said_to_have_failed() -> None:
+    """It has been committed by then; only of a read is it true that nothing has changed."""
+    app = LargeAnswers(answer_largely)
+    async with unread(app, "alice", "alice"):
+        clients = [Client(app, "alice", method=method, takes=True) for method in ("GET", "POST")]
+        await asyncio.gather(*(client.request for client in clients))
+
+    assert [client.status for client in clients] == [503, 503]
+    codes = [json.loads(client.body)["type"].rpartition(":")[2] for client in clients]
+    assert codes == ["overloaded", "outcome-unknown"]
 
 
 async def test_answer_that_takes_too_long_is_given_up() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from todo.api.problems import answer
-from todo.errors import Overloaded
+from todo.errors import OutcomeUnknown, Overloaded
 
 # The size of a piece; a longer response is sent in pieces.
 PIECE_BYTES = 65_536
@@ -17,6 +17,9 @@ ANSWER_SECONDS = 60
 ANSWERS_BYTES = 64 * 1024 * 1024
 ANSWERS_BYTES_PER_USER = ANSWERS_BYTES // 4
 
+READS = frozenset({"GET", "HEAD"})
+UNSAID = "The change has been made, but too many large responses wait for slow clients to say how; read again."
+
 _log = logging.getLogger(__name__)
 
 
@@ -24,7 +27,8 @@ class LargeAnswers:
     """Sends large responses in pieces, and limits what all of them hold in memory.
 
     granian keeps what it was given until the client has read it, without any limit, but accepts the next piece only
-    then. A large response beyond the limit, or its user's part of that, is a 503. Small ones pass through.
+    then. A large response beyond the limit, or its user's part of that, is a 503. Small ones pass through. A write has
+    been committed by then, so its 503 is another: the only large responses to writes are those to batches.
     """
 
     def __init__(self, app: ASGIApp, answer_seconds: float = ANSWER_SECONDS) -> None:
@@ -54,7 +58,8 @@ class LargeAnswers:
     async def _send_large(self, start: Message, body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
         user_id = scope.get("path_params", {}).get("user_id", "")
         if not self._has_room(user_id, len(body)):
-            await answer(Overloaded(), scope["state"]["request_id"])(scope, receive, send)
+            error = Overloaded() if scope["method"] in READS else OutcomeUnknown(UNSAID)
+            await answer(error, scope["state"]["request_id"])(scope, receive, send)
             return
         self._held[user_id] += len(body)
         try:
