@@ -209,6 +209,9 @@ def test_port_of_the_platform_is_taken_where_there_is_no_other(monkeypatch: pyte
     [
         ("TODO_WORKRS", "TODO_WORKERS"),
         ("todo_pool_sise", "TODO_POOL_SIZE"),
+        ("TODO_DATABASE_URL", "DATABASE_URL"),
+        ("TODO_DATABASE_URL_UNPOOLED", "DATABASE_URL_UNPOOLED"),
+        ("TODO_TEST_DATABASE_URL", None),
         ("TODO_WORKERS", None),
         ("TODO_LIST", None),
     ],

@@ -195,7 +195,8 @@ def _read_env_file() -> Collection[str]:
 
 def find_misspelt() -> Mapping[str, str]:
     """Return the variables of the environment and `.env` that are no settings and look like one, each with that one."""
-    known = [f"TODO_{name}".upper() for name in Settings.model_fields if not name.startswith("database_url")]
+    fields = Settings.model_fields
+    known = [(name if name.startswith("database_url") else f"TODO_{name}").upper() for name in fields]
     names = [*os.environ, *_read_env_file()]
     unknown = [name for name in names if name.upper().startswith("TODO_") and name.upper() not in known]
     nearest = {name: get_close_matches(name.upper(), known, n=1, cutoff=SIMILARITY) for name in unknown}
