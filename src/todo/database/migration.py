@@ -8,6 +8,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from psycopg import Connection as DriverConnection
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, text
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, ProgrammingError
@@ -149,6 +150,8 @@ def migrate(url: DatabaseUrl) -> SchemaState:
             state = _migrate_once(engine)
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
+        if isinstance(error.orig, LockNotAvailable):
+            reason += "; something else holds the table: run it again"
         raise BrokenEnvironment(f"the database could not be migrated: {reason}") from error
     return found
 
