@@ -228,6 +228,7 @@ CREATE = {"op": "create", "id": ID, "task": {"title": "New"}}
         ([{**CREATE, "if_version": [1]}], ["/operations/0/if_version"]),
         ([{**CREATE, "task": {"title": " "}}], ["/operations/0/task/title"]),
         ([{**CREATE, "task": {}}], ["/operations/0/task/title"]),
+        ([{**CREATE, "task": None}], ["/operations/0/task"]),
         ([{**CREATE, "task": {"title": "New", "titel": "New"}}], ["/operations/0/task/titel"]),
         ([{**CREATE, "task": {"title": "New", "user_id": "stranger"}}], ["/operations/0/task/user_id"]),
         ([{"op": "update", "id": ID, "task": {"tags": [1]}}], ["/operations/0/task/tags/0"]),

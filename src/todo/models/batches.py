@@ -73,6 +73,11 @@ _MODELS: dict[object, type[BatchCreate | BatchUpdate | BatchDelete]] = {
 }
 
 
+def _make_error(member: str, message: str) -> ValidationError:
+    fault = PydanticCustomError("operation", message)
+    return ValidationError.from_exception_data("Batch", [InitErrorDetails(type=fault, loc=(member,), input=None)])
+
+
 def _read_operation(value: object) -> BatchOperation:
     # Not by Pydantic's own union, whose errors have the name of the model in their place.
     if not isinstance(value, dict):
@@ -80,8 +85,9 @@ def _read_operation(value: object) -> BatchOperation:
     op, task = value.get("op"), value.get("task")
     model = _MODELS.get(op) if isinstance(op, str) else None
     if model is None:
-        fault = PydanticCustomError("op", "must be create, update or delete")
-        raise ValidationError.from_exception_data("Batch", [InitErrorDetails(type=fault, loc=("op",), input=None)])
+        raise _make_error("op", "must be create, update or delete")
+    if "task" in value and "task" in model.model_fields and not isinstance(task, dict):
+        raise _make_error("task", "must be a JSON object")
     if max(len(value), len(task) if isinstance(task, dict) else 0) > MEMBERS_COUNT:
         raise ValueError("has too many members")
     return model.model_validate(value)
