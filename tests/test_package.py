@@ -19,7 +19,9 @@ ROOT = Path(__file__).parent.parent
 
 def run(folder: Path, *arguments: str) -> str:
     """Run Python in the folder, on the source there, and return what it prints."""
-    environment = {**os.environ, "PYTHONPATH": "src"}
+    # Its copy of the source is not what the coverage of a run is about.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**inherited, "PYTHONPATH": "src"}
     command = [sys.executable, *arguments]
     done = subprocess.run(
         command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=100
