@@ -34,8 +34,12 @@ PATIENT_PAGES = 50  # after so many, a client asks for large ones: small ones ma
 AGAIN = 0.1  # how often it begins again, without a position
 LOCK_FEED = "SELECT changed_at FROM task_feeds WHERE user_id = $1 FOR UPDATE"
 READ_TASKS = "SELECT id, version, title, completed, updated_at FROM tasks WHERE user_id = $1"
-# As after the clock was set back: the feed is ahead of it, and stays so.
-PUT_FEED_AHEAD = "INSERT INTO task_feeds VALUES ($1, clock_timestamp() + interval '10 minutes')"
+# As after the clock was set back, again and again: the feed is ahead of it, and stays so.
+PUT_FEED_AHEAD = """
+INSERT INTO task_feeds AS feed VALUES ($1, clock_timestamp() + interval '10 minutes')
+ON CONFLICT (user_id) DO UPDATE SET changed_at = greatest(feed.changed_at, excluded.changed_at)
+"""
+AHEAD_SECONDS = 0.3
 # A tombstone has the greatest version that there can be.
 FIND_ALL = """
 SELECT id, max(version), count(*) FROM (
@@ -198,6 +202,14 @@ class Follower:
             self._plan.findings.wrong.append("a copy differs from the list")
 
 
+async def put_feed_ahead(plan: Plan) -> None:
+    """Put the first user's feed ahead of the clock, so that copies have positions there before somebody writes."""
+    async with open_session(plan.url, IsolationLevel.READ_COMMITTED) as session:
+        while not plan.is_over:
+            await run(session, PUT_FEED_AHEAD, plan.users[0])
+            await asyncio.sleep(AHEAD_SECONDS)
+
+
 async def follow_writers(
     client: httpx2.AsyncClient, url: str, seconds: float, *, is_clock_set_back: bool = True
 ) -> Findings:
@@ -213,9 +225,9 @@ async def follow_writers(
         for _ in range(OBSERVERS):
             snapshots = await stack.enter_async_context(open_session(url, IsolationLevel.REPEATABLE_READ))
             observers.append(Observer(plan, snapshots, next(seeds)))
-        if is_clock_set_back:
-            await run(session, PUT_FEED_AHEAD, plan.users[0])
         async with asyncio.TaskGroup() as group:
+            if is_clock_set_back:
+                group.create_task(put_feed_ahead(plan))
             for work in (
                 *(Writer(plan, next(seeds)).work() for _ in range(WRITERS)),
                 *(hold(plan, next(seeds)) for _ in range(HOLDERS)),
