@@ -310,11 +310,12 @@ def test_deleted_working_folder_is_one_clear_line(tmp_path: Path) -> None:
     assert "working folder" in result.stderr
 
 
-# The modules are read as root, since nobody else may be able to where these tests run.
+# The modules are read as root, since nobody else may be able to where these tests run: typer reads some at first use.
 MIGRATE_AS_NOBODY_KNOWN = """
 import os
 from todo import cli
 
+cli.commands(["--version"], standalone_mode=False)
 os.setgroups([])
 os.setgid(54321)
 os.setuid(54321)
@@ -375,11 +376,38 @@ def test_process_that_stays_imports_only_what_serving_needs() -> None:
 
 def test_windows_is_one_clear_line() -> None:
     """And not an error about a module that is missing there."""
-    code = "import sys; sys.platform = 'win32'; from todo.__main__ import main; main()"
+    code = "import sys; from todo.__main__ import main; sys.platform = 'win32'; main()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith("todo: Windows is not supported; use WSL 2: ")
+
+
+TAKE_A_NUMBER = """
+import os, sys
+
+class Library:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        if name == "typer":
+            print(os.open(os.devnull, os.O_RDONLY))
+
+sys.meta_path.insert(0, Library)
+from todo.__main__ import main
+main()
+"""
+
+
+def test_file_that_a_library_opens_does_not_take_the_place_of_standard_error() -> None:
+    """Where that is closed: the service's lines would go into that file, or nowhere once it is closed again."""
+    command = f'exec "{sys.executable}" -c "$0" --version 2>&-'
+    result = subprocess.run(
+        ["/bin/sh", "-c", command, TAKE_A_NUMBER], stdout=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+
+    number, version = result.stdout.splitlines()
+    assert int(number) > 2
+    assert version.startswith("todo-backend ")
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="what is imported is read off the process's maps")

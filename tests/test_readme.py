@@ -1,6 +1,7 @@
 """What the README shows is so."""
 
 import re
+import shutil
 from html import unescape
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support import connect, find_port
 README = (ROOT / "README.md").read_text()
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_commands_work_in_order(database_url: str) -> None:
     """Each of the six operations succeeds, on the task that the first has created."""
     with running_service(DATABASE_URL=database_url) as service:

@@ -25,7 +25,7 @@ from todo.database.urls import DatabaseUrl, read_database_url
 from todo.embedded.folder import default_data_dir
 from todo.embedded.postgres import embedded_postgres
 from todo.errors import BadSetting, BrokenEnvironment
-from todo.logs import STANDARD_ERROR, configure_logging, print_line
+from todo.logs import configure_logging, print_line
 from todo.port import ensure_port_is_free
 from todo.server import serve
 from todo.settings import Settings, find_misspelt, read_log_settings, read_settings
@@ -48,7 +48,8 @@ commands = typer.Typer(
 
 def main() -> None:
     """Run a command; a BrokenEnvironment is one line on standard error and its exit status."""
-    _open_missing_streams()
+    if isinstance(sys.stdout, TextIOWrapper):  # its encoding may lack some of our characters
+        sys.stdout.reconfigure(errors="backslashreplace")
     # A signal must not end this process before the database that it has started; the server sets its own handlers.
     for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as SIGHUP is under nohup
@@ -226,19 +227,9 @@ def _print(text: str) -> None:
     except BrokenPipeError:
         raise  # typer ends the command
     except OSError as error:
+        # What is left in its buffer is written at the end of the process, and fails again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise BrokenEnvironment(f"standard output cannot be written to ({error.strerror})") from None
-
-
-def _open_missing_streams() -> None:
-    """Open the closed standard streams on /dev/null, before another file gets their number and receives our lines."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
-        os.set_inheritable(descriptor, True)  # noqa: FBT003 - its only argument
-    os.close(descriptor)
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
-    if isinstance(sys.stdout, TextIOWrapper):  # its encoding may lack some of our characters
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _check_working_folder() -> None:
