@@ -4,15 +4,14 @@ import inspect
 import re
 import subprocess
 from io import StringIO
-from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from tests.blocks import ROOT, find_block
 from tests.conftest import open_shared_folder
 from tests.service import running_service
 
-ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs/session.svg"
 ADDRESS = "http://127.0.0.1:8000"  # in the README
 WIDTH = 116
@@ -28,8 +27,7 @@ FORMAT = re.sub(
 
 def read_commands() -> list[str]:
     """The commands of the README's session, each in the lines in which it stands there."""
-    block = (ROOT / "README.md").read_text().partition("```bash\n")[2].partition("```")[0]
-    lines = re.sub(r"^(#.*)?\n", "", block, flags=re.MULTILINE)
+    lines = re.sub(r"^(#.*)?\n", "", find_block("README.md", "API="), flags=re.MULTILINE)
     return re.split(r"(?<!\\)\n", lines.strip())
 
 

@@ -5,12 +5,13 @@ import inspect
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
 
+from tests.blocks import ROOT, list_blocks
 from todo import errors
 from todo.api import health, sync, tasks
 from todo.api.dependencies import trust_path
@@ -19,7 +20,6 @@ from todo.errors import TodoError
 from todo.models.queries import TaskQuery
 from todo.settings import Settings
 
-ROOT = Path(__file__).parent.parent
 FOLDERS = (".", "clients", "docs", "examples/*", "specs/**")
 DOCUMENTS = sorted({path for folder in FOLDERS for path in ROOT.glob(f"{folder}/*.md")})
 
@@ -119,6 +119,60 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             broken.append(link)
 
     assert broken == []
+
+
+README, OPERATIONS = "README.md", "docs/operations.md"
+# What runs each block, by what only that block has; where no test can, why.
+BLOCKS: Mapping[tuple[str, str], str] = {
+    (README, "flowchart LR"): "a diagram",
+    (README, "make test "): "test_readme.py::test_first_command_serves_on_a_database_of_its_own",
+    (README, "API="): "test_readme.py::test_commands_work_in_order",
+    (README, "async edit("): "clients/test_examples.py::test_readme_shows_lines_of_the_examples",
+    (README, "def edit("): "clients/test_examples.py::test_readme_shows_lines_of_the_examples",
+    (README, "make migrate"): "test_readme.py::test_commands_for_another_database_migrate_it_and_serve",
+    (README, "def identify_by_token"): "api/test_authentication.py::test_user_with_a_token_has_the_same_contract",
+    (README, "install pyjwt"): "api/test_authentication.py::test_commands_of_the_readme_put_it_in_front",
+    ("docs/api.md", "has_more"): "api/test_sync_guide.py::test_documents_of_the_guides_are_those_of_the_api",
+    ("docs/api.md", "urn:todo"): "api/test_sync_guide.py::test_documents_of_the_guides_are_those_of_the_api",
+    (
+        "docs/opentelemetry.md",
+        "pip install",
+    ): "`make .venv/opentelemetry/installed` does the same",
+    ("docs/opentelemetry.md", "OTEL_SERVICE_NAME"): (
+        "test_opentelemetry.py::test_request_and_its_statement_belong_to_the_trace_of_the_client"
+    ),
+    **dict.fromkeys(
+        ((OPERATIONS, part) for part in ("make dev", "CREATE ROLE", "todo migrate\n", "GRANT", "ALTER", "todo check")),
+        "conformance/test_databases.py::test_commands_of_the_operations_page_lead_to_a_service",
+    ),
+    (OPERATIONS, "CREATE INDEX"): ("database/test_schema.py::test_index_that_was_built_before_the_update_is_found"),
+    (OPERATIONS, "requirements/run.txt"): "test_package.py::test_wheel_migrates_checks_and_serves",
+    (OPERATIONS, "neonctl branches create"): "needs Neon",
+    (OPERATIONS, "neonctl branches restore"): "needs Neon",
+    (OPERATIONS, "SET begins_at"): "faults/test_retention.py::test_operator_makes_every_position_void_at_once",
+    (OPERATIONS, "docker build"): "needs a container engine",
+    (OPERATIONS, "systemctl enable"): "needs systemd as the first process",
+    ("docs/performance.md", "make bench "): "takes half an hour",
+    ("docs/scaling.md", "PARTITION BY"): "database/test_plans.py::test_every_statement_touches_one_partition",
+    ("docs/sync.md", "def pull("): "api/test_sync_guide.py::test_loop_keeps_a_copy",
+    ("docs/sync.md", "bmV4dA"): "api/test_sync_guide.py::test_documents_of_the_guides_are_those_of_the_api",
+    ("docs/sync.md", '"op"'): "api/test_sync_guide.py::test_documents_of_the_guides_are_those_of_the_api",
+    ("docs/sync.md", "batch-refused"): "api/test_sync_guide.py::test_documents_of_the_guides_are_those_of_the_api",
+    ("docs/sync.md", "def push("): "api/test_sync_guide.py::test_batch_says_which_operations_are_refused",
+}
+
+
+def test_every_block_is_run_by_a_test_that_exists() -> None:
+    """Or says why none runs it; CONTRIBUTING.md has the commands of make, which CI runs."""
+    documents = ["README.md", *(str(path.relative_to(ROOT)) for path in DOCUMENTS if path.parent.name == "docs")]
+    blocks = [block for document in documents for block in list_blocks(document)]
+
+    keys = [
+        [part for document, part in BLOCKS if document == block.document and part in block.text] for block in blocks
+    ]
+    assert [len(found) for found in keys] == [1] * len(BLOCKS), list(zip(keys, blocks, strict=True))
+    for name, _, function in (shown.partition("::") for shown in BLOCKS.values()):
+        assert not function or f"def {function}(" in (ROOT / "tests" / name).read_text(), function
 
 
 def test_every_target_of_make_exists() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.blocks import find_script
 from tests.service import Service, running_command
 from tests.support import connect, find_port, make_empty_database, wait_until
 from todo.database.migration import migrate
@@ -24,7 +25,6 @@ EXPORT = {
     "OTEL_METRICS_EXPORTER": "none",
     "OTEL_LOGS_EXPORTER": "none",
     "OTEL_BSP_SCHEDULE_DELAY": "100",
-    "OTEL_PYTHON_FASTAPI_EXCLUDED_URLS": "/health/",
     "TODO_LOG_LEVEL": "error",  # nothing is written between the spans
 }
 
@@ -45,8 +45,9 @@ def service(url: str) -> Iterator[Service]:
     if not (BIN / "opentelemetry-instrument").exists():
         pytest.skip("OpenTelemetry is missing: `make .venv/opentelemetry/installed` installs it")
     port = find_port()
-    command = [f"{BIN}/opentelemetry-instrument", f"{BIN}/todo", "serve", "--port", str(port)]
-    with running_command(command, port, DATABASE_URL=url, **EXPORT) as service:
+    script = find_script("docs/opentelemetry.md", "opentelemetry-instrument").replace("/opt/todo", str(BIN.parent))
+    command = ["bash", "-euc", script]
+    with running_command(command, port, DATABASE_URL=url, TODO_PORT=str(port), **EXPORT) as service:
         yield service
 
 

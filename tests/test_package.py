@@ -1,6 +1,7 @@
 """What is released: the source distribution, complete enough to be tested, and the Pythons that it is tested on."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,11 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.blocks import ROOT, find_block
 from tests.operations import run_six_operations
 from tests.service import running_command
 from tests.support import find_port
-
-ROOT = Path(__file__).parent.parent
 
 
 def run(folder: Path, *arguments: str) -> str:
@@ -66,13 +66,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = "import sys; from flit_core.buildapi import build_wheel; print(build_wheel(sys.argv[1]))"
     wheel = folder / run(ROOT, "-c", build, str(folder)).strip()
     programs = folder / "environment/bin"
-    commands: list[list[str | Path]] = [
-        [sys.executable, "-m", "venv", str(programs.parent)],
-        [programs / "pip", "install", "--quiet", "--require-hashes", "-r", ROOT / "requirements/run.txt"],
-        [programs / "pip", "install", "--quiet", "--no-deps", wheel],
-    ]
-    for command in commands:
-        subprocess.run(command, cwd=folder, check=True)
+    script = find_block("docs/operations.md", "requirements/run.txt").replace("/opt/todo", str(programs.parent))
+    script = re.sub(r" \.$", f" {wheel}", script, flags=re.MULTILINE)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PIP_QUIET": "1"}
+    subprocess.run(["bash", "-euc", script], cwd=ROOT, env=environment, check=True)
     return programs
 
 

@@ -3,10 +3,12 @@
 import re
 import shutil
 from html import unescape
+from pathlib import Path
 
 import pytest
 
-from tests.picture import PICTURE, ROOT, read_commands, run_commands
+from tests.blocks import ROOT, find_script
+from tests.picture import PICTURE, read_commands, run_commands
 from tests.service import running_command, running_service
 from tests.support import connect, find_port
 
@@ -23,17 +25,23 @@ def test_commands_work_in_order(database_url: str) -> None:
 
 
 @pytest.mark.slow
+def test_first_command_serves_on_a_database_of_its_own(shared_dir: Path, tasks_url: str) -> None:
+    """Which it creates."""
+    command, port = ["bash", "-euc", find_script("README.md", "make run ")], find_port()
+    environment = {"TODO_PORT": str(port), "TODO_DATA_DIR": str(shared_dir / "make-run")}
+
+    with running_command(command, port, folder=str(ROOT), **environment) as service:
+        assert service.client.post(tasks_url, json={"title": "Buy milk"}).status_code == 201
+
+
+@pytest.mark.slow
 def test_commands_for_another_database_migrate_it_and_serve(empty_url: str, tasks_url: str) -> None:
     """With its URL in place of the one that is shown."""
-    section = README.partition("## On Neon, or any PostgreSQL\n")[2]
-    script = section.partition("```bash\n")[2].partition("```")[0]
+    script = find_script("README.md", "export DATABASE_URL")
     [shown] = re.findall(r"DATABASE_URL='(.*)'", script)
-    # What make has installed stays, and the last command takes the place of the shell, which would keep a signal.
-    script = re.sub(r"^make ", "make --assume-old=.venv/run ", script.replace(shown, empty_url), flags=re.MULTILINE)
-    script = re.sub(r"^(make .* run)$", r"exec \1", script, flags=re.MULTILINE)
-    port = find_port()
+    command, port = ["bash", "-euc", script.replace(shown, empty_url)], find_port()
 
-    with running_command(["bash", "-euc", script], port, folder=str(ROOT), TODO_PORT=str(port)) as service:
+    with running_command(command, port, folder=str(ROOT), TODO_PORT=str(port)) as service:
         assert service.client.post(tasks_url, json={"title": "Buy milk"}).status_code == 201
         with connect(empty_url) as connection:
             assert connection.execute("SELECT title FROM tasks").fetchall() == [("Buy milk",)]

@@ -1,7 +1,6 @@
 """How authentication comes in front of the contract: the README's example as a file, and what else may stand there."""
 
 import inspect
-import re
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -17,8 +16,9 @@ from fastapi import Depends, HTTPException, Query
 from fastapi.security import APIKeyQuery
 from pydantic import BaseModel
 from tests.api.test_problems import assert_problem
-from tests.service import running_service
-from tests.support import open_client
+from tests.blocks import ROOT, find_block, find_script
+from tests.service import running_command, running_service
+from tests.support import find_port, open_client
 
 from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner
@@ -28,17 +28,14 @@ from todo.errors import BadSetting
 from todo.models.fields import Owner
 from todo.settings import Settings
 
-README = Path(__file__).parents[2] / "README.md"
 KEY = "a key of this test and of nothing else"
 
 
 @pytest.fixture(scope="module")
 def client(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     """A client of `todo serve` in a folder with the README's example."""
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    [example] = [example for example in examples if "identify_by_token" in example]
     folder = tmp_path_factory.mktemp("tokens")
-    (folder / "tokens.py").write_text(example)
+    (folder / "tokens.py").write_text(find_block("README.md", "def identify_by_token"))
     environment = {"DATABASE_URL": database_url, "TODO_IDENTIFY_OWNER": "tokens:identify_by_token", "TOKEN_KEY": KEY}
     with running_service(folder=str(folder), **environment) as service:
         yield service.client
@@ -55,6 +52,18 @@ def make_token(user_id: str, *, key: str = KEY, seconds: int = 60) -> dict[str, 
     """Make the header of a caller who is that user."""
     token = jwt.encode({"sub": user_id, "exp": int(time.time()) + seconds}, key, algorithm="HS256")
     return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.slow
+def test_commands_of_the_readme_put_it_in_front(database_url: str, tmp_path: Path) -> None:
+    """In the folder of the example; without a token, nothing is said any more."""
+    (tmp_path / "tokens.py").write_text(find_block("README.md", "def identify_by_token"))
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    script, port = find_script("README.md", "install pyjwt").replace("…", KEY.replace(" ", "-")), find_port()
+    environment = {"DATABASE_URL": database_url, "TODO_PORT": str(port)}
+
+    with running_command(["bash", "-euc", script], port, folder=str(tmp_path), **environment) as service:
+        assert service.client.get("/api/alice/tasks").status_code == 401
 
 
 def test_user_with_a_token_has_the_same_contract(client: httpx2.Client, owner: str) -> None:

@@ -11,6 +11,7 @@ import httpx2
 import psycopg
 import pytest
 from pydantic import BaseModel
+from tests.blocks import list_blocks
 from tests.service import running_service
 
 from todo.api.problems import Problem
@@ -23,16 +24,16 @@ GUIDE = (Path(__file__).parents[2] / "docs/sync.md").read_text()
 Tasks = dict[str, dict[str, object]]
 
 
-def find_blocks(language: str) -> list[str]:
-    """The code of the guide."""
-    return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.DOTALL)
+def find_texts(document: str, language: str) -> list[str]:
+    """The code of a document in one language."""
+    return [block.text for block in list_blocks(document) if block.language == language]
 
 
 @pytest.fixture(scope="module")
 def shown() -> dict[str, Callable[..., Any]]:  # Any: the functions of the guide have no types
     """The functions that the guide shows."""
     names: dict[str, Callable[..., Any]] = {}
-    exec("\n".join(find_blocks("python")), names)  # noqa: S102 - our own text
+    exec("\n".join(find_texts("docs/sync.md", "python")), names)  # noqa: S102 - our own text
     return names
 
 
@@ -95,8 +96,14 @@ def test_batch_says_which_operations_are_refused(client: httpx2.Client, shown: d
     assert read_tasks(client).keys() == {creation["id"]}
 
 
-@pytest.mark.parametrize(("model", "block"), [*zip([ChangesPage, Batch, Problem], find_blocks("json"), strict=True)])
-def test_documents_of_the_guide_are_those_of_the_api(model: type[BaseModel], block: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "block"),
+    [
+        *zip([ChangesPage, Batch, Problem], find_texts("docs/sync.md", "json"), strict=True),
+        *zip([ChangesPage, Problem], find_texts("docs/api.md", "json"), strict=True),
+    ],
+)
+def test_documents_of_the_guides_are_those_of_the_api(model: type[BaseModel], block: str) -> None:
     """With all members, and no others."""
     assert isinstance(model.model_validate_json(block), model)
     assert json.loads(block).keys() == model.model_fields.keys()

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx2
 import psycopg
 import pytest
-from tests.neon import POOL_SIZE, TlsServer, find_pooler, pooler, run_migrate, tls_server
+from tests.blocks import ROOT, find_script
+from tests.neon import POOL_SIZE, TlsServer, find_pooler, find_program, pooler, run_migrate, tls_server
 from tests.operations import run_six_operations
-from tests.service import TODO, running_service
-from tests.support import open_database
+from tests.service import TODO, running_command, running_service
+from tests.support import find_port, open_database
 from tests.wire import relayed
 
 pytestmark = pytest.mark.slow
@@ -24,7 +25,15 @@ CLIENTS = 50
 # The startup and two words of SCRAM; with TLS there are two more, of its request and of its handshake.
 FRESH_CONNECTION_TRIPS = 3
 ROUNDS = 4
-ROOT = Path(__file__).parents[2]
+# The blocks of docs/operations.md from a new project to a running service, by what only they have.
+GUIDE = (
+    "make dev",
+    "CREATE ROLE",
+    "todo migrate\n",
+    "GRANT SELECT, INSERT",
+    "statement_timeout",
+    "todo check --workers 2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -147,22 +156,33 @@ def run_check(url: str) -> str:
     return result.stdout
 
 
-def test_commands_of_the_operations_page_lead_to_a_service(server: TlsServer) -> None:
-    """Its SQL is run as it stands, by the owner; the role that it makes serves, with nothing left to advise."""
-    page = (ROOT / "docs/operations.md").read_text()
-    with psycopg.connect(server.url({}), autocommit=True) as owner:
-        for block in re.findall(r"<<'SQL'\n(.*?)SQL\n", page, re.DOTALL):
-            owner.execute(block.encode())
-    [password] = re.findall(r"CREATE ROLE todo_app LOGIN PASSWORD '(.*)'", page)
-    url = (
-        f"postgresql://todo_app:{password}@localhost:{server.server.port}/todo?sslmode=require&channel_binding=require"
-    )
+def test_commands_of_the_operations_page_lead_to_a_service(shared_dir: Path) -> None:
+    """From an empty database to requests through a pooler: they run as they stand, but for addresses."""
+    script = find_script("docs/operations.md", *GUIDE)
+    [password] = re.findall(r"CREATE ROLE todo_app LOGIN PASSWORD '(.*)'", script)
+    port = find_port()
+    with tls_server(shared_dir / "guide") as server:
+        with psycopg.connect(server.url({}, database="postgres"), autocommit=True) as owner:
+            owner.execute("DROP DATABASE todo")
+            owner.execute("CREATE DATABASE todo")
+        with (server.folder / "users").open("a") as users:
+            users.write(f'"todo_app" "{password}"\n')
+        with pooler(server, find_pooler(prepares=True), prepares=True) as before:
+            url = f"postgresql://todo_app:{password}@localhost:{before.port}/todo?sslmode=require"
+            script = re.sub(r"DATABASE_URL='.*'", f"DATABASE_URL='{url}'", script)
+            script = script.replace("https://todo.example.com", f"http://127.0.0.1:{port}")
+            environment = {
+                "DIRECT_URL_OF_THE_OWNER": server.url({"sslmode": "require"}),
+                "PATH": f"{os.environ['PATH']}:{find_program('psql').parent}",
+                "TODO_PORT": str(port),
+            }
+            with running_command(["bash", "-euc", script], port, folder=str(ROOT), **environment) as service:
+                run_six_operations(service.client, "guide")
+                printed = service.read_log()
 
-    serve_six_operations("operations", {"DATABASE_URL": url})
-    checked = run_check(url)
-
-    for subject in ("encryption", "role", "timeouts", "schema", "slots"):
-        assert re.search(rf"^ok +{subject} ", checked, re.MULTILINE), checked
+    for subject in ("settings", "role", "timeouts", "session", "schema", "slots"):
+        assert re.search(rf"^ok +{subject} ", printed, re.MULTILINE), printed
+    assert "WRONG" not in printed
 
 
 def test_operations_are_one_round_trip_through_a_pooler_too(server: TlsServer, owner: str) -> None:

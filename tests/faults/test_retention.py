@@ -9,7 +9,8 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
-from tests.support import connect, make_empty_database, open_client
+from tests.blocks import run_as_owner
+from tests.support import make_empty_database, open_client
 
 from todo.api.cursors import make_feed_cursor, read_feed_cursor
 from todo.app import create_app
@@ -150,8 +151,7 @@ def restored(url: str) -> Iterator[str]:
 
 def void_positions(url: str) -> None:
     """Do what docs/operations.md asks of whoever restores a backup."""
-    with connect(url) as connection:
-        connection.execute("UPDATE task_feed_generation SET begins_at = now()")
+    run_as_owner("docs/operations.md", "UPDATE task_feed_generation", url)
 
 
 async def test_restored_database_goes_on_where_the_backup_was(migrated_url: str, owner: Owner) -> None:
