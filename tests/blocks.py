@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 # What make has installed stays as it is.
 MAKE = "make --assume-old=.venv/run --assume-old=.venv/dev"
-SERVES = r"make (?:--\S+ )*run\b|\S*todo serve\b|\S+ \S*todo serve\b"
+SERVES = r"make (?:--\S+ )*run\b|(?:[^\s#]+ +)*?\S*todo serve\b"
 
 
 class Block(NamedTuple):

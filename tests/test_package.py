@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.blocks import ROOT, find_block
+from tests.blocks import ROOT, find_block, find_script
 from tests.operations import run_six_operations
 from tests.service import running_command
 from tests.support import find_port
@@ -76,32 +76,51 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # the requirements have to be fetched
 def test_wheel_migrates_checks_and_serves(installed: Path, empty_url: str, tmp_path: Path) -> None:
-    """From another folder, on a database of the operator's; without one, it says what is missing."""
+    """From another folder, on a database of the operator's, by the commands of the page on a package index."""
     port = find_port()
-    todo, environment = str(installed / "todo"), {**os.environ, "TODO_LOG_FORMAT": "console"}
+    path = f"{installed}:{os.environ['PATH']}"
+    script = find_script("docs/package.md", "pip install").replace("pip install todo-backend", "pip show todo-backend")
+    [shown] = re.findall(r"DATABASE_URL='(.*)'", script)
+    command = ["bash", "-euc", script.replace(shown, empty_url)]
 
-    def call(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [todo, *arguments],
-            cwd=tmp_path,
-            env={**environment, **variables},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    forgotten = call("serve", "--port", str(port))
-    results = [call(command, DATABASE_URL=empty_url).returncode for command in ("check", "migrate", "check")]
-    command = [todo, "serve", "--port", str(port)]
-    with running_command(command, port, folder=str(tmp_path), DATABASE_URL=empty_url) as service:
+    with running_command(command, port, folder=str(tmp_path), PATH=path, TODO_PORT=str(port)) as service:
         run_six_operations(service.client, "alice")
         assert service.stop() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_wheel_without_the_extra_wants_a_database(installed: Path, tmp_path: Path) -> None:
+    """In one line, which names the extra; nothing is created."""
+    environment = {**os.environ, "TODO_LOG_FORMAT": "console"}
+    forgotten = subprocess.run(
+        [installed / "todo", "serve"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert (forgotten.returncode, len(forgotten.stderr.splitlines())) == (2, 1), forgotten.stderr
     assert "embedded" in forgotten.stderr
-    assert results == [1, 0, 0]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_page_of_a_package_index_has_no_link_into_the_repository(installed: Path) -> None:
+    """Where it would lead nowhere, as would a picture."""
+    command = [
+        str(installed / "python"),
+        "-c",
+        "import importlib.metadata as m; print(m.metadata('todo-backend').json['description'])",
+    ]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/").stdout
+
+    assert shown.startswith("# todo-backend\n")
+    assert re.findall(r"\]\((?!https://)[^)]*\)|<img|```mermaid", shown) == []
 
 
 def test_every_python_that_is_announced_is_tested_in_ci() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.blocks import ROOT, find_block, find_script
 from tests.service import TODO, Service, running_command
 from tests.support import find_port, wait_until
 from todo.api.large_answers import PIECE_BYTES
@@ -20,7 +22,6 @@ from todo.models.fields import DESCRIPTION_LENGTH, Owner
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent
 BIN = TODO.parent
 UVX = (f"{BIN}/uvx", "--python", sys.executable)
 UVICORN = (f"{BIN}/uvicorn", "todo.asgi:app")
@@ -59,12 +60,18 @@ def test_way_serves(way: str, database_url: str, tasks_url: str) -> None:
         assert service.client.get(created.headers["Location"]).json() == created.json()
 
 
-def test_uvx_with_the_extra_starts_an_embedded_database(shared_dir: Path, tasks_url: str) -> None:
-    """From a checkout, with nothing installed."""
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_uvx_with_the_extra_starts_an_embedded_database(shared_dir: Path) -> None:
+    """With nothing installed, by the commands of the page on a package index, but from a checkout."""
+    script = find_script("docs/package.md", "uvx").replace("todo-backend[", f"{ROOT}[").replace("uvx", " ".join(UVX))
     port = find_port()
-    command = [*UVX, "--from", ".[embedded]", "todo", "serve", "--port", str(port), "--data-dir", f"{shared_dir}/uvx"]
-    with running_command(command, port, folder=str(ROOT)) as service:
-        assert service.client.post(tasks_url, json={"title": "Buy milk"}).status_code == 201
+    environment = {"TODO_PORT": str(port), "TODO_DATA_DIR": f"{shared_dir}/uvx"}
+    with running_command(["bash", "-euc", script], port, folder=str(shared_dir), **environment) as service:
+        requests = find_block("docs/package.md", "curl").replace("http://127.0.0.1:8000", str(service.client.base_url))
+        done = subprocess.run(["bash", "-euc", requests], check=True, capture_output=True, text=True)
+
+    created, [listed] = map(json.loads, done.stdout.replace("}[", "}\n[").splitlines())
+    assert created == listed
 
 
 def test_uv_installs_the_command(tmp_path: Path) -> None:
