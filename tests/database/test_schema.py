@@ -295,6 +295,16 @@ def test_printed_migration_makes_the_same_schema(empty_url: str, settled_url: st
     assert migrate(read_database_url(empty_url)) is SchemaState.CURRENT
 
 
+def test_printed_migration_runs_where_the_database_grants_by_default(empty_url: str) -> None:
+    """What a role may do with tasks, it may do with their feeds."""
+    execute(empty_url, "ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO PUBLIC")
+
+    execute(empty_url, print_migration())
+
+    question = "SELECT has_table_privilege('public', 'task_feeds', 'DELETE')"
+    assert fetch(empty_url, question) == [(True,)]
+
+
 # What the migrations make is what the code declares
 
 
