@@ -249,6 +249,16 @@ def test_env_file_is_read_where_the_environment_says_nothing(env_file: Path, mon
     assert Settings().pool_size == 10  # what a test makes for itself reads none
 
 
+def test_env_file_does_not_lead_migrations_to_another_database(env_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names one in the environment, such as a copy to try a migration on, means that one alone."""
+    env_file.write_text("DATABASE_URL=postgresql://host/serving\nDATABASE_URL_UNPOOLED=postgresql://host/serving\n")
+    assert read_settings().database_url_unpooled is not None
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://host/copy")
+
+    assert read_settings().database_url_unpooled is None
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

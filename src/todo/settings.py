@@ -152,6 +152,10 @@ def read_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - each is valid
     `overrides`, such as the options of a command line, take precedence. Raises BadSetting, which names the variable and
     never repeats its value.
     """
+    variables = {name.upper() for name in os.environ}
+    if "DATABASE_URL" in variables and "DATABASE_URL_UNPOOLED" not in variables:
+        # That of `.env` belongs to the URL there, and would lead `migrate` to another database.
+        overrides = {"DATABASE_URL_UNPOOLED": None, **overrides}
     try:
         return Settings(_env_file=_find_env_file(), **overrides)
     except ValidationError as error:
