@@ -171,10 +171,11 @@ class TaskStore:
         has_more = _has_more(entries, query.limit, is_cut=is_cut)
         entries = entries[:-1] if has_more else entries
         changes = [TaskStateRow(row[0], None if row[_VERSION] is None else _read(row)) for row in entries]
-        end = (since or feed) if has_more else feed  # a position's age is that of its chain
+        start = since or feed
+        end = start if has_more else feed  # a position's age is that of its chain
         if has_more or not feed.began:  # a user without a feed has written nothing since there are feeds
             last = entries[-1] if entries else None
-            at, after = (_make_aware(last[_UPDATED_AT]), last[0]) if last else (since or feed)[-2:]
+            at, after = (_make_aware(last[_UPDATED_AT]), last[0]) if last else (start.at, start.after)
             end = end._replace(at=at, after=after)
         return FeedPage(changes, end, has_more)
 
