@@ -1,5 +1,6 @@
 """An embedded PostgreSQL that ends while it is wanted: it is started again, and nothing of it is left behind."""
 
+import errno
 import logging
 import os
 import shutil
@@ -250,6 +251,27 @@ def test_a_frozen_postgresql_does_not_hold_up_the_stop(database: Path, *, whole:
     assert time.monotonic() - began < STOP_SECONDS
     assert list_processes(database) == []
     assert count_after_start(database) == rows
+
+
+@pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux can tell whose processes these are")
+@pytest.mark.parametrize("lacks", ["Python", "Linux"])
+def test_a_frozen_postgresql_is_stopped_without_handles(
+    database: Path, monkeypatch: pytest.MonkeyPatch, lacks: str
+) -> None:
+    """Some builds of Python have no handles of processes, nor has Linux before 5.3."""
+    if lacks == "Python":
+        monkeypatch.delattr(os, "pidfd_open")
+        monkeypatch.delattr(signal, "pidfd_send_signal")
+    else:
+        monkeypatch.setattr(os, "pidfd_open", refuse_handle)
+    with embedded_postgres(database, None, ignore):
+        freeze(list_processes(database))
+    assert list_processes(database) == []
+
+
+def refuse_handle(pid: int) -> int:
+    """Do what an old kernel does."""
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), pid)
 
 
 @pytest.mark.skipif("sys.platform != 'linux'", reason="only Linux can tell whose processes these are")

@@ -136,15 +136,33 @@ def kill_orphans(folder: Folder) -> None:
 def _signal_holders(folder: Folder, number: signal.Signals) -> None:
     """Signal the processes that hold `postgres.lock`; on Linux only, since no other system says which they are."""
     if sys.platform == "linux":
-        for pid in _find_holders(os.fstat(folder.lock)):
+        lock = os.fstat(folder.lock)
+        for pid in _find_holders(lock):
             with suppress(ProcessLookupError, PermissionError):
-                handle = os.pidfd_open(pid)
-                try:
-                    # Checked again: the handle refers to one process, whereas its number may have been reused.
-                    if pid in _find_holders(os.fstat(folder.lock), pid):
-                        signal.pidfd_send_signal(handle, number)
-                finally:
-                    os.close(handle)
+                _signal_holder(pid, lock, number)
+
+
+def _signal_holder(pid: int, lock: os.stat_result, number: signal.Signals) -> None:
+    handle = _open_handle(pid)
+    try:
+        # Checked again: the handle refers to one process, whereas its number may have been reused.
+        if pid not in _find_holders(lock, pid):
+            return
+        if handle is None:
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _open_handle(pid: int) -> int | None:
+    """Open a handle of a process; None where Python was built without them, or on Linux before 5.3."""
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 def _find_holders(lock: os.stat_result, only: int | None = None) -> Iterator[int]:
