@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 
 import pytest
+import uvloop
 from sqlalchemy import text
 from tests.support import open_database
 
@@ -38,6 +39,27 @@ async def test_others_get_past_a_user_who_asks_for_every_connection(database_url
     """Even where there is one connection: who waits for the own share is not in line for it."""
     async with flooded(database_url, pool_size) as (database, _):
         assert await database.read(ONE, {"owner": "bob"}) == [(1,)]
+
+
+def test_wait_that_is_nearly_over_while_the_clock_stands_still_is_a_wait() -> None:
+    """The database wakes up then, and a worker that asked again and again would take a whole core meanwhile."""
+
+    async def wait() -> float:
+        places = Places(2, timeout_seconds=0.0003)
+
+        async def take() -> None:
+            async with places.take("alice"):
+                pass
+
+        async with places.take("alice"):
+            waiting = asyncio.create_task(take())
+            started = time.process_time()
+            await asyncio.sleep(0.5)
+            spent = time.process_time() - started
+        await waiting
+        return spent
+
+    assert uvloop.run(wait()) < 0.25
 
 
 async def test_user_who_asks_for_too_much_is_told_so_in_the_pool_s_time(database_url: str) -> None:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from todo.errors import DatabaseUnavailable
 
+SHORTEST_WAIT_SECONDS = 0.01
+
 
 class _Share:
     """The places that one owner may hold; kept while the owner has a call here."""
@@ -85,7 +87,8 @@ class Places:
             if patience <= 0:
                 raise DatabaseUnavailable(f"{reason}; nothing was changed.")
             with suppress(TimeoutError):
-                async with asyncio.timeout(patience):
+                # The clock may stand still meanwhile, and uvloop does not wait for less than a millisecond.
+                async with asyncio.timeout(max(patience, SHORTEST_WAIT_SECONDS)):
                     await places.acquire()
                     return
         await places.acquire()
