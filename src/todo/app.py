@@ -72,14 +72,16 @@ def _make_lifespan(settings: Settings, database_url: DatabaseUrl) -> Lifespan[Fa
         )
         # In the background: a database that is slow to answer must not hold up the start.
         first_contact = asyncio.create_task(_make_first_contact(database), name="first contact")
-        yield State(
-            database=database,
-            max_body_bytes=settings.max_body_bytes,
-            deadline_seconds=settings.deadline_seconds,
-        )
-        first_contact.cancel()
-        await asyncio.wait([first_contact])
-        await database.close()
+        try:
+            yield State(
+                database=database,
+                max_body_bytes=settings.max_body_bytes,
+                deadline_seconds=settings.deadline_seconds,
+            )
+        finally:
+            first_contact.cancel()
+            await asyncio.wait([first_contact])
+            await database.close()
 
     return lifespan
 
