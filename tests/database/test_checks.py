@@ -10,6 +10,7 @@ from sqlalchemy import make_url
 from tests.wire import relayed
 
 from todo.database.checks import Finding, check_database
+from todo.database.migration import migrate
 from todo.database.revisions import REVISIONS
 from todo.database.urls import DatabaseUrl, read_database_url
 
@@ -155,6 +156,19 @@ def test_role_needs_to_read_the_revision(
     connection.execute(sql.SQL("GRANT ALL ON {} TO {}").format(tables, role))
 
     assert "role" in list_wrong(check(log_in(url, role)))
+
+
+def test_role_needs_to_execute_the_function(empty_url: str, role: sql.Identifier) -> None:
+    """Where that was taken from everybody, a creation under an id of the client's would fail."""
+    migrate(read_database_url(empty_url))
+    with psycopg.connect(empty_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(role))
+        connection.execute("REVOKE EXECUTE ON FUNCTION find_deleted_tasks FROM PUBLIC")
+        findings = check(log_in(read_database_url(empty_url), role))
+        connection.execute(sql.SQL("DROP OWNED BY {}").format(role))
+
+    assert list_wrong(findings) == ["role"]
+    assert f"GRANT EXECUTE ON FUNCTION find_deleted_tasks TO {name_of(role)}" in findings["role"].found
 
 
 def test_role_without_any_right_is_wrong(url: DatabaseUrl, role: sql.Identifier) -> None:

@@ -296,6 +296,8 @@ async def test_read_only_database_is_unavailable_for_writes(database_url: str, o
         "SELECT 1 / 0",
         "SELECT 'x'::int",
         "INSERT INTO tasks (user_id, id, title, completed, tags) VALUES ('u', gen_random_uuid(), '', false, '{}')",
+        # What a user wrote decides nothing.
+        "INSERT INTO tasks (user_id, id, title) VALUES ('u', gen_random_uuid(), 'rate limit')",
         "SELECT '0044-03-15 BC'::date",  # PostgreSQL has such a date, and Python has none
     ],
 )

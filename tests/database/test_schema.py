@@ -261,6 +261,24 @@ def test_index_is_built_while_requests_go_on(unindexed_url: str) -> None:
     assert fetch(unindexed_url, VALIDITY) == [(True,)]
 
 
+def test_timeouts_of_the_database_do_not_end_a_migration(unindexed_url: str) -> None:
+    """They are for requests; the building of an index waits here for as long as they allow, and longer."""
+    timeouts = ["statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"]
+    known = [name for [name] in fetch(unindexed_url, "SELECT name FROM pg_settings") if name in timeouts]
+    [(database,)] = fetch(unindexed_url, "SELECT current_database()")
+    execute(unindexed_url, *(f"ALTER DATABASE {database} SET {name} = '500ms'" for name in known))
+    with ThreadPoolExecutor(1) as threads, connect(unindexed_url) as older:
+        older.execute("; ".join(f"SET {name} = 0" for name in known).encode())
+        older.execute("BEGIN")
+        older.execute("UPDATE tasks SET title = 'Renamed'")
+        migration = threads.submit(migrate, read_database_url(unindexed_url))
+        with suppress(TimeoutError):
+            migration.result(1)
+        older.execute("COMMIT")
+
+        assert migration.result(PATIENCE) is SchemaState.OUTDATED
+
+
 def test_index_whose_building_was_interrupted_is_built_again(unindexed_url: str) -> None:
     """What is left of it serves no query, and is in the way."""
     with connect(unindexed_url) as older, connect(unindexed_url) as builder:
@@ -715,6 +733,8 @@ async def test_newer_schema_without_a_column_is_not_served(
 ON_TASKS = "GRANT SELECT, INSERT, UPDATE, DELETE ON tasks, task_feeds, task_tombstones TO {}"
 ON_REVISION = "GRANT SELECT ON todo_schema_version, task_feed_generation TO {}"
 ON_SCHEMA = "GRANT USAGE ON SCHEMA public TO {}"
+FUNCTION = "FUNCTION find_deleted_tasks"
+ON_FUNCTION = f"GRANT EXECUTE ON {FUNCTION} TO {{}}"
 
 
 @pytest.mark.parametrize(
@@ -724,8 +744,9 @@ ON_SCHEMA = "GRANT USAGE ON SCHEMA public TO {}"
         ([ON_TASKS], "SELECT on `todo_schema_version`"),
         ([ON_REVISION], "SELECT, INSERT, UPDATE, DELETE on `tasks`"),
         ([ON_TASKS, ON_REVISION, "REVOKE USAGE ON SCHEMA public FROM PUBLIC"], "USAGE on the schema public"),
+        ([ON_TASKS, ON_REVISION, f"REVOKE EXECUTE ON {FUNCTION} FROM PUBLIC"], "EXECUTE on `find_deleted_tasks`"),
     ],
-    ids=["nothing", "all but the revision", "only the revision", "all but the schema"],
+    ids=["nothing", "all but the revision", "only the revision", "all but the schema", "all but the function"],
 )
 async def test_role_without_grants_is_not_ready_until_it_has_them(
     migrated_url: str, role: str, tasks_url: str, caplog: pytest.LogCaptureFixture, changes: list[str], lack: str
@@ -733,12 +754,15 @@ async def test_role_without_grants_is_not_ready_until_it_has_them(
     """Each request is answered 503 as long as that lasts, the log has one line, and nobody restarts anything."""
     execute(migrated_url, *(change.format(role) for change in changes))
     async with open_client(create_app(Settings(), read_database_url(log_in(migrated_url, role)))) as client:
-        calls = [("GET", tasks_url), ("POST", tasks_url), ("GET", "/health/ready")] * 3
-        refused = [await client.request(*call, json={"title": "A"} if call[0] == "POST" else None) for call in calls]
+        create: dict[str, Any] = {"json": {"title": "A"}, "headers": {"If-None-Match": "*"}}
+        calls = [("PUT", f"{tasks_url}/{uuid4()}", create), ("GET", "/health/ready", {})] * 3
+        if "find_deleted" not in lack:
+            calls += [("GET", tasks_url, {}), ("POST", tasks_url, {"json": {"title": "A"}})] * 3
+        refused = [await client.request(method, url, **options) for method, url, options in calls]
         lines = list_lines(caplog, logging.INFO)
-        execute(migrated_url, *(grant.format(role) for grant in (ON_TASKS, ON_REVISION, ON_SCHEMA)))
+        execute(migrated_url, *(grant.format(role) for grant in (ON_TASKS, ON_REVISION, ON_SCHEMA, ON_FUNCTION)))
         ready = await client.get("/health/ready")
-        added = await client.post(tasks_url, json={"title": "A"})
+        added = await client.put(f"{tasks_url}/{uuid4()}", **create)
 
     assert {(answer.status_code, answer.headers["Retry-After"]) for answer in refused} == {(503, "60")}
     assert {answer.json()["type"] for answer in refused} == {"urn:todo:problem:database-unavailable"}
@@ -781,6 +805,18 @@ async def test_revision_is_read_once(migrated_url: str, owner: Owner, changes: l
         execute(migrated_url, "DROP TABLE todo_schema_version")
 
         assert (await store.page(TaskQuery())).tasks == []
+
+
+async def test_schema_without_its_function_is_not_served(migrated_url: str, tasks_url: str) -> None:
+    """Lost under a running service, as by a restored dump of the tables alone: 503, and what is missing in the log."""
+    async with open_client(create_app(Settings(), read_database_url(migrated_url))) as client:
+        await client.get("/health/ready")
+        execute(migrated_url, f"ALTER {FUNCTION} RENAME TO lost")
+        refused = await client.put(f"{tasks_url}/{uuid4()}", json={"title": "A"}, headers={"If-None-Match": "*"})
+        not_ready = await client.get("/health/ready")
+
+    assert (refused.status_code, refused.json()["type"]) == (503, "urn:todo:problem:schema-outdated")
+    assert not_ready.status_code == 503
 
 
 async def test_client_is_told_to_come_back_and_is_served_once_migrated(empty_url: str, tasks_url: str) -> None:

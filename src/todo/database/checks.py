@@ -8,12 +8,12 @@ from statistics import median
 from typing import Any, cast
 
 from psycopg import Connection as DriverConnection
-from sqlalchemy import Connection, text
+from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 from sqlalchemy.exc import DBAPIError
 
 from todo.database.migration import make_engine, read_schema
 from todo.database.revisions import REVISIONS
-from todo.database.schema import SERVABLE, SchemaState
+from todo.database.schema import NEEDED_PRIVILEGES, SERVABLE, SchemaState
 from todo.database.urls import SOCKETS, DatabaseUrl
 
 OLDEST_SERVER = 15
@@ -33,14 +33,14 @@ _READ_ROLE = text(
     " to_regclass('tasks') IS NOT NULL AND to_regclass('todo_schema_version') IS NOT NULL,"
     " (SELECT min(quote_ident(nspname)) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
     " WHERE relname = 'todo_schema_version'),"
-    " ARRAY(SELECT 'GRANT ' || string_agg(privilege, ', ') || ' ON ' || name"
-    " FROM unnest('{tasks,task_feeds,task_tombstones,task_feed_generation,todo_schema_version}'::text[]) AS name,"
-    " unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
-    " WHERE NOT has_table_privilege(to_regclass(name), privilege)"
-    " AND (privilege = 'SELECT' OR name NOT IN ('task_feed_generation', 'todo_schema_version'))"
-    " GROUP BY name ORDER BY name)"
+    " ARRAY(SELECT 'GRANT ' || string_agg(split_part(needed, '.', 2), ', ') || ' ON ' || split_part(needed, '.', 1)"
+    " FROM unnest(CAST(:privileges AS text[])) AS needed"
+    " WHERE NOT has_table_privilege(to_regclass(split_part(needed, '.', 1)), split_part(needed, '.', 2))"
+    " GROUP BY split_part(needed, '.', 1) ORDER BY split_part(needed, '.', 1))"
+    " || ARRAY(SELECT 'GRANT EXECUTE ON FUNCTION find_deleted_tasks'"
+    " WHERE NOT has_function_privilege(to_regprocedure('find_deleted_tasks(text, uuid[])'), 'EXECUTE'))"
     " FROM pg_roles WHERE rolname = current_user"
-)
+).bindparams(bindparam("privileges", [*NEEDED_PRIVILEGES, "todo_schema_version.SELECT"], type_=ARRAY(Text)))
 _POWERS = ("superuser", "bypasses row-level security", "creates roles", "creates databases", "replication")
 _READ_TIMEOUTS = text(
     "SELECT name, setting::int FROM pg_settings"

@@ -30,6 +30,14 @@ PREPARE_THRESHOLD = 5  # psycopg's default: a statement is prepared once it has 
 # A database that is alive cancels a statement at once.
 CANCEL_SECONDS = 1
 
+# An end that has gone without a word is noticed.
+KEEPALIVES: Mapping[str, str] = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": str(SEND_TIMEOUT_MS),
+}
 # Of every connection, whatever the URL says.
 PARAMETERS: Mapping[str, str] = {
     "application_name": f"todo-backend/{__version__}",
@@ -37,11 +45,7 @@ PARAMETERS: Mapping[str, str] = {
     "client_encoding": "utf8",
     "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
     "gssencmode": "disable",  # asking for it costs a round trip
-    "keepalives": "1",
-    "keepalives_idle": "30",
-    "keepalives_interval": "10",
-    "keepalives_count": "3",
-    "tcp_user_timeout": str(SEND_TIMEOUT_MS),
+    **KEEPALIVES,
 }
 
 

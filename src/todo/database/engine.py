@@ -19,7 +19,7 @@ from todo.database.failures import Failure, Phase, Retry, classify
 from todo.database.health import Health
 from todo.database.places import Places
 from todo.database.schema import (
-    READ_HIDDEN_HOME,
+    READ_HIDDEN_SCHEMA,
     READ_SCHEMA,
     Schema,
     SchemaState,
@@ -45,7 +45,7 @@ UNPREPARED = ("26000", "42P05")
 SPOILT = (*UNPREPARED, "0A000")
 
 PING = Statement(READ_SCHEMA)
-_FIND_HIDDEN_HOME = Statement(READ_HIDDEN_HOME)
+_FIND_HIDDEN_SCHEMA = Statement(READ_HIDDEN_SCHEMA)
 
 Row: TypeAlias = tuple[Any, ...]  # each statement has its own columns
 Rows: TypeAlias = Sequence[Row]
@@ -174,9 +174,9 @@ class Database:
             refusal = classify_refusal(error)
             if refusal is None:
                 raise
-            [(home,)] = await connection.run(_FIND_HIDDEN_HOME, {})
-            if home:
-                refusal = Schema(SchemaState.DENIED, f"this role has no USAGE on the schema {home}")
+            [(hidden,)] = await connection.run(_FIND_HIDDEN_SCHEMA, {})
+            if hidden:
+                refusal = Schema(SchemaState.DENIED, f"this role has no USAGE on the schema {hidden}")
             self._health.note_schema(refusal)
             raise (DatabaseMisconfigured if refusal.state is SchemaState.DENIED else SchemaOutdated) from None
         self._health.note_schema(schema)
@@ -196,7 +196,9 @@ class Database:
 def _describe(error: psycopg.Error | OSError, phase: Phase, *, connection_lost: bool) -> _Failed:
     """Classify an error, and describe it in one line that holds nothing of a row."""
     sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
-    failure = classify(phase, sqlstate, str(error), connection_lost=connection_lost)
+    primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    # The rest of what PostgreSQL says may quote the row.
+    failure = classify(phase, sqlstate, primary or str(error), connection_lost=connection_lost)
     if failure.error is None:
         constraint = error.diag.constraint_name if isinstance(error, psycopg.Error) else None
         return _Failed(failure, f"{type(error).__name__}, SQLSTATE {sqlstate}, constraint {constraint}")

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from todo.database.connections import refuse_other_encoding
+from todo.database.connections import KEEPALIVES, refuse_other_encoding
 from todo.database.revisions import REVISIONS, VERSION_TABLE
 from todo.database.schema import READ_SCHEMA, Schema, SchemaState, classify_refusal, compare_schema
 from todo.database.urls import DatabaseUrl
@@ -29,6 +29,10 @@ _LOCK_POLL_SECONDS = 0.1
 # Another migration may take long; while a lock on the table is waited for, every request waits behind it.
 OTHER_MIGRATION_SECONDS = 60
 _WAIT_FOR_TABLE = text("SET LOCAL lock_timeout = '5s'")
+# Building an index or validating a constraint takes as long as it takes. Version 17 has the second of these.
+_LIFT_TIMEOUTS = text(
+    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')"
+)
 
 # No transaction can have this one. It stops no request: it waits for older transactions, and nobody waits for it.
 _REVISION_BEFORE_INDEX = "0003"
@@ -38,7 +42,8 @@ _IS_INDEX_VALID = text(
 _DROP_INDEX = text("DROP INDEX CONCURRENTLY ix_tasks_user_id_updated_at_id")
 _BUILD_INDEX = text("CREATE INDEX CONCURRENTLY ix_tasks_user_id_updated_at_id ON tasks (user_id, updated_at, id)")
 _WAIT_FOR_TRANSACTIONS = text("SET lock_timeout = '60s'")
-# The lock is held by a transaction that does nothing meanwhile.
+# The lock is held by a transaction that does nothing meanwhile. To be sent last: the portal of a SELECT keeps its
+# snapshot until the next statement, and the building of an index waits for every older snapshot.
 _IDLE_AS_LONG_AS_NEEDED = text("SET LOCAL idle_in_transaction_session_timeout = 0")
 
 _HAS_TABLE = text("SELECT to_regclass(:name) IS NOT NULL")
@@ -122,7 +127,7 @@ def make_engine(url: DatabaseUrl, isolation_level: IsolationLevel) -> Engine:
         poolclass=NullPool,
         isolation_level=isolation_level,
         client_encoding="utf8",
-        connect_args={**url.parameters, "connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        connect_args={**url.parameters, **KEEPALIVES, "connect_timeout": CONNECT_TIMEOUT_SECONDS},
     )
 
     # Before SQLAlchemy's own questions, whose answers from a database in SQL_ASCII are bytes that it cannot read.
@@ -165,6 +170,7 @@ def _migrate_once(engine: Engine) -> SchemaState:
         if schema.state in (SchemaState.UNUSABLE, SchemaState.DENIED):
             raise BrokenEnvironment(f"the database could not be migrated: {schema.found}")
         if schema.state is SchemaState.OUTDATED:
+            connection.execute(_LIFT_TIMEOUTS)
             if schema.revision == _REVISION_BEFORE_INDEX:
                 connection.execute(_IDLE_AS_LONG_AS_NEEDED)
                 _build_index(engine)
@@ -189,6 +195,7 @@ def _build_index(engine: Engine) -> None:
     with engine.connect() as plain:
         connection = plain.execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(_WAIT_FOR_TRANSACTIONS)
+        connection.execute(_LIFT_TIMEOUTS)
         is_valid = connection.execute(_IS_INDEX_VALID).scalar_one_or_none()
         if is_valid is False:  # what is left where it was interrupted
             connection.execute(_DROP_INDEX)

@@ -5,27 +5,39 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedTable
-from sqlalchemy import text
+from psycopg.errors import InsufficientPrivilege, UndefinedColumn, UndefinedFunction, UndefinedTable
+from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlmodel import SQLModel
 
 from todo.database.revisions import REVISIONS, VERSION_TABLE
 from todo.models import tables  # noqa: F401 - importing it is what fills the metadata
 
+# What the role that serves may do; its SELECT on VERSION_TABLE is missing where READ_SCHEMA fails.
+_CHANGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+_TABLES: Mapping[str, Sequence[str]] = {
+    "tasks": _CHANGES,
+    "task_feeds": _CHANGES,
+    "task_tombstones": _CHANGES,
+    "task_feed_generation": ("SELECT",),
+}
+NEEDED_PRIVILEGES = tuple(f"{table}.{privilege}" for table, granted in _TABLES.items() for privilege in granted)
+_FUNCTION_COLUMN = "find_deleted_tasks.id"
 # The catalogs can be read even where a column or a privilege is missing, so that one answer has all that is wrong.
 READ_SCHEMA = text(
     "SELECT ARRAY(SELECT version_num::text FROM todo_schema_version),"
-    " ARRAY(SELECT name || '.' || attname"
-    " FROM unnest('{tasks,task_feeds,task_tombstones,task_feed_generation}'::text[]) AS name"
-    " JOIN pg_attribute ON attrelid = to_regclass(name) AND attnum > 0 AND NOT attisdropped),"
-    " ARRAY(SELECT name || '.' || privilege"
-    " FROM unnest('{tasks,task_feeds,task_tombstones,task_feed_generation}'::text[]) AS name,"
-    " unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) AS privilege"
-    " WHERE NOT has_table_privilege(to_regclass(name), privilege)"
-    " AND (name <> 'task_feed_generation' OR privilege = 'SELECT'))"
+    " ARRAY(SELECT name || '.' || attname FROM unnest(CAST(:tables AS text[])) AS name"
+    " JOIN pg_attribute ON attrelid = to_regclass(name) AND attnum > 0 AND NOT attisdropped"
+    " UNION ALL SELECT 'find_deleted_tasks.id' WHERE to_regprocedure('find_deleted_tasks(text, uuid[])') IS NOT NULL),"
+    " ARRAY(SELECT needed FROM unnest(CAST(:privileges AS text[])) AS needed"
+    " WHERE NOT has_table_privilege(to_regclass(split_part(needed, '.', 1)), split_part(needed, '.', 2))"
+    " UNION ALL SELECT 'find_deleted_tasks.EXECUTE'"
+    " WHERE NOT has_function_privilege(to_regprocedure('find_deleted_tasks(text, uuid[])'), 'EXECUTE'))"
+).bindparams(
+    bindparam("tables", list(_TABLES), type_=ARRAY(Text)),
+    bindparam("privileges", list(NEEDED_PRIVILEGES), type_=ARRAY(Text)),
 )
 # Tables in a schema that the role may not use do not exist for it, without an error.
-READ_HIDDEN_HOME = text(
+READ_HIDDEN_SCHEMA = text(
     "SELECT min(quote_ident(nspname)) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace"
     " WHERE relname = 'todo_schema_version' AND NOT has_schema_privilege(pg_namespace.oid, 'USAGE')"
 )
@@ -63,7 +75,7 @@ def compare_revision(revision: str | None) -> SchemaState:
 def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_privileges: Sequence[str]) -> Schema:
     """Compare a schema, as READ_SCHEMA returns it, with what this code needs.
 
-    Columns and privileges have the name of their table before them, as in `tasks.title` and `tasks.INSERT`.
+    Columns and privileges follow the name of their table or function, as in `tasks.title` and `tasks.INSERT`.
     """
     if len(revisions) > 1:
         found = f"`{VERSION_TABLE}` has {len(revisions)} rows: delete all but the right one"
@@ -73,7 +85,10 @@ def compare_schema(revisions: Sequence[str], columns: Sequence[str], missing_pri
     state = compare_revision(revision)
     if state is SchemaState.OUTDATED:
         return Schema(state, found, revision)
-    needed = [str(column) for table in SQLModel.metadata.tables.values() for column in table.columns]
+    needed = [
+        *(str(column) for table in SQLModel.metadata.tables.values() for column in table.columns),
+        _FUNCTION_COLUMN,
+    ]
     if missing := _group([name for name in needed if name not in columns]):
         tables = _group(columns)
         problems = [
@@ -99,7 +114,7 @@ def _group(names: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 def classify_refusal(error: BaseException | None) -> Schema | None:
     """Return what is wrong with a schema when READ_SCHEMA fails; None when the error is not about the schema."""
-    if isinstance(error, UndefinedTable):
+    if isinstance(error, (UndefinedTable, UndefinedFunction)):
         return Schema(SchemaState.OUTDATED, "never migrated, or not visible to this role")
     if isinstance(error, UndefinedColumn):
         return Schema(
