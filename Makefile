@@ -28,7 +28,7 @@ dev: $(VENV)/dev ## Set up the tools for working on the code
 test: $(VENV)/dev ## Run the fast tests, on a real PostgreSQL
 	@$(PYTEST) -n 2 -m 'not slow and not alone' $(PYTEST_ARGS)
 
-check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) $(OPENTELEMETRY) ## Run everything that CI runs: linter, formatter, security, types, all tests and their coverage
+check: $(VENV)/dev $(GENERATORS) $(NPM_TOOLS) $(OPENTELEMETRY) ## Run what CI runs: linter, formatter, security, types, all tests and their coverage
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive src bench

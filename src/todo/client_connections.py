@@ -121,7 +121,7 @@ class ClientConnections:
             debts[connection.inode] = debt
         self._debts = debts
         if cut := sum(_shut(connection, at_once=True) for connection in stalled):
-            _log.warning("Cut %d connections whose clients did not take their answer", cut)
+            _log.warning("Cut %d connections whose clients did not read their response", cut)
 
     def _shed_idle(self, connections: Sequence[_Connection]) -> None:
         """Close the connections idle for longest, except those whose client waits for a response."""

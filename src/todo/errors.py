@@ -241,7 +241,7 @@ class DatabaseMisconfigured(DatabaseUnavailable):
 
 
 class OutcomeUnknown(TodoError):
-    """The connection was lost after a write was sent: it may or may not have happened, and is not retried."""
+    """A write was sent, and its result is not known or cannot be sent: it may have happened, and is not retried."""
 
     code = "outcome-unknown"
     title = "Outcome unknown"

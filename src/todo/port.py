@@ -21,7 +21,7 @@ PROBE_SECONDS = 1
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
-    """Bind the port without listening, so that no other server can take it before the workers do, or between two.
+    """Bind the port without listening, so that no other server takes it while no worker listens.
 
     On Linux each worker binds it for itself, which needs SO_REUSEPORT here as well; a probe without that is refused.
     Elsewhere granian listens in this process, and nothing else may be bound.

@@ -68,7 +68,7 @@ def serve(  # noqa: PLR0913 - what a server needs
     host and the port of granian's own exporter.
     """
     reserved = reserve_port(host, port)
-    connections = _count_connections(backend_connections)
+    connections = _raise_file_limit(backend_connections)
     # A forked worker would inherit every lock file and socket that this process has open, and outlive it with them.
     multiprocessing.set_start_method("spawn", force=True)
     server = _Server(
@@ -102,7 +102,7 @@ def _export_metrics(host: str, port: int) -> dict[str, Any]:
     }
 
 
-def _count_connections(backend_connections: int) -> int:
+def _raise_file_limit(backend_connections: int) -> int:
     """Raise the limit of open files as far as this account may; return how many clients a worker can then have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)

@@ -70,7 +70,7 @@ class LargeAnswers:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
-            _log.info("Request %s: the client did not read its response in time", scope["state"]["request_id"])
+            _log.info("Request %s: its client did not read the response in time", scope["state"]["request_id"])
         finally:
             self._held[user_id] -= len(body)
             self._held += Counter()  # drops users with a count of 0

@@ -32,7 +32,7 @@ class Retry(Enum):
     """Whether to retry, and for how long."""
 
     NEVER = "never"
-    ONCE = "once, on a fresh connection"
+    ONCE = "once"
     BRIEFLY = "twice, within half a second"
     QUICKLY = "until the deadline, at short intervals"
     PATIENTLY = "until the deadline"
@@ -57,7 +57,7 @@ _RUNNING = (Phase.READING, Phase.WRITING)
 
 # Stands for the SQLSTATE of an error that has cost the connection, whichever it has.
 _LOST = "lost"
-# And connection exception, operator intervention, system error, idle session timeout.
+# And connection exception, operator intervention, system error, idle in transaction for too long.
 _CONNECTION_LOST = (_LOST, "08", "57P", "58", "25P03")
 
 # Messages of PostgreSQL, libpq, PgBouncer and Neon's proxy.

@@ -156,7 +156,7 @@ class TaskStore:
 
         Raises ChangesExpired.
         """
-        # Whoever begins without a task needs no word of those that are gone.
+        # Whoever begins without a task need not be told of deleted ones.
         parameters = {"owner": self.owner, "limit": query.limit + 1, "after": FIRST_ID, "began": NEVER}
         if since:
             parameters |= {"began": since.began, "at": since.at, "after": since.after}

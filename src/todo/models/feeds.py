@@ -21,7 +21,7 @@ FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 class FeedPosition(NamedTuple):
     """A position in a user's feed, after which the next page begins.
 
-    The pages from one without a position, or from the last, to the next last one are a chain.
+    A chain of pages begins without a position, or after a page with `has_more` false, and ends with the next such page.
     """
 
     generation: str  # which history of the database it belongs to

@@ -87,7 +87,7 @@ def find_deleted(tick: CTE, task_ids: ColumnElement[Any]) -> CTE:
 
     The function sees them because it has a snapshot of its own, unlike the rest of the statement.
     """
-    # The user is the tick's, so that it is called after it.
+    # Taking the user from the tick makes PostgreSQL call the function after it.
     found = (
         func.find_deleted_tasks(tick.c.user_id, task_ids)
         .table_valued(column("id", Uuid))
@@ -141,7 +141,7 @@ def _select_entries() -> Select[Any]:
         .where(
             _TOMBSTONE.user_id == OWNER,
             tuple_(_TOMBSTONE.deleted_at, _TOMBSTONE.id) > position,
-            # A client that began without a task needs not be told that it is gone.
+            # A client that began without a task need not be told that it is gone.
             _TOMBSTONE.deleted_at > began,
         )
         .order_by(_TOMBSTONE.deleted_at, _TOMBSTONE.id)

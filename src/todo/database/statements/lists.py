@@ -13,7 +13,7 @@ from todo.database.compiled import Statement
 from todo.database.statements.columns import COLUMNS, PUBLIC, PUBLIC_COLUMNS, match
 from todo.models.queries import TEXT_LENGTHS, Sort
 
-LIST_STATEMENTS = 256  # that are cached, of some two thousand that a client could ask for
+LIST_STATEMENTS = 256  # that are cached, of nearly four thousand that a client could ask for
 
 Start = Literal["first", "value", "null"]  # of a page: at the first task, after a value or after a null
 _Row = ReadOnlyColumnCollection[str, Any]
