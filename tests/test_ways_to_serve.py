@@ -17,7 +17,7 @@ import pytest
 from tests.blocks import ROOT, find_block, find_script
 from tests.service import TODO, Service, running_command
 from tests.support import find_port, wait_until
-from todo.api.large_answers import PIECE_BYTES
+from todo.api.large_responses import CHUNK_BYTES
 from todo.models.fields import DESCRIPTION_LENGTH, Owner
 
 pytestmark = pytest.mark.slow
@@ -114,13 +114,13 @@ def test_head_is_answered_behind_uvicorn(uvicorn: Service, tasks_url: str) -> No
 
 
 def test_large_list_is_complete_behind_uvicorn(uvicorn: Service, tasks_url: str) -> None:
-    """It is sent in pieces."""
+    """It is sent in chunks."""
     for number in range(20):
         task = {"title": f"Task {number}", "description": "x" * DESCRIPTION_LENGTH}
         assert uvicorn.client.post(tasks_url, json=task).status_code == 201
     response = uvicorn.client.get(tasks_url)
 
-    assert len(response.content) > 2 * PIECE_BYTES
+    assert len(response.content) > 2 * CHUNK_BYTES
     assert len(response.json()) == 20
 
 

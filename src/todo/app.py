@@ -13,7 +13,7 @@ from todo.api import health, pages, sync, tasks
 from todo.api.authentication import load_identify_owner
 from todo.api.dependencies import IdentifyOwner, State, trust_path
 from todo.api.document import INFO, DocumentedApi
-from todo.api.large_answers import LargeAnswers
+from todo.api.large_responses import LargeResponses
 from todo.api.middleware import Cors, HeadAsGet, RequestContext, TargetRules, UnexpectedErrors
 from todo.api.problems import answer_errors
 from todo.api.unmatched import answer_unmatched
@@ -49,7 +49,7 @@ def create_app(settings: Settings, database_url: DatabaseUrl, identify_owner: Id
         middleware=[
             Middleware(RequestContext),
             Middleware(Cors, settings.cors_origins, allow_loopback=settings.is_embedded),
-            Middleware(LargeAnswers),
+            Middleware(LargeResponses),
             Middleware(HeadAsGet),
             Middleware(TargetRules, settings.allowed_hosts, settings.public_url, only_loopback=settings.is_embedded),
             Middleware(UnexpectedErrors),

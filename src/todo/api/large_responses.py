@@ -1,4 +1,4 @@
-"""Large responses: sent in pieces, and limited in what all of them hold in memory."""
+"""Large responses: sent in chunks, and limited in what all of them hold in memory."""
 
 import asyncio
 import logging
@@ -9,13 +9,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from todo.api.problems import answer
 from todo.errors import OutcomeUnknown, Overloaded
 
-# The size of a piece; a longer response is sent in pieces.
-PIECE_BYTES = 65_536
+# The size of a chunk; a longer response is sent in chunks.
+CHUNK_BYTES = 65_536
 # The time in which a client must read a large response.
-ANSWER_SECONDS = 60
+RESPONSE_SECONDS = 60
 # What a worker holds of large responses that their clients have not read, in all and for one user.
-ANSWERS_BYTES = 64 * 1024 * 1024
-ANSWERS_BYTES_PER_USER = ANSWERS_BYTES // 4
+RESPONSES_BYTES = 64 * 1024 * 1024
+RESPONSES_BYTES_PER_USER = RESPONSES_BYTES // 4
 
 READS = frozenset({"GET", "HEAD"})
 UNSAID = "The change has been made, but too many large responses wait for slow clients to say how; read again."
@@ -23,17 +23,17 @@ UNSAID = "The change has been made, but too many large responses wait for slow c
 _log = logging.getLogger(__name__)
 
 
-class LargeAnswers:
-    """Sends large responses in pieces, and limits what all of them hold in memory.
+class LargeResponses:
+    """Sends large responses in chunks, and limits what all of them hold in memory.
 
-    granian keeps what it was given until the client has read it, without any limit, but accepts the next piece only
+    granian keeps what it was given until the client has read it, without any limit, but accepts the next chunk only
     then. A large response beyond the limit, or its user's part of that, is a 503. Small ones pass through. A write has
     been committed by then, so its 503 is another: the only large responses to writes are those to batches.
     """
 
-    def __init__(self, app: ASGIApp, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, app: ASGIApp, response_seconds: float = RESPONSE_SECONDS) -> None:
         self._app = app
-        self._answer_seconds = answer_seconds
+        self._response_seconds = response_seconds
         self._held: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +47,7 @@ class LargeAnswers:
             nonlocal start
             if message["type"] == "http.response.start":
                 start = message  # kept until the size of the body is known
-            elif len(message["body"]) <= PIECE_BYTES:
+            elif len(message["body"]) <= CHUNK_BYTES:
                 await send(start)
                 await send(message)
             else:
@@ -63,11 +63,11 @@ class LargeAnswers:
             return
         self._held[user_id] += len(body)
         try:
-            async with asyncio.timeout(self._answer_seconds):
+            async with asyncio.timeout(self._response_seconds):
                 await send(start)
-                for place in range(0, len(body), PIECE_BYTES):
-                    piece = body[place : place + PIECE_BYTES]
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                for offset in range(0, len(body), CHUNK_BYTES):
+                    chunk = body[offset : offset + CHUNK_BYTES]
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             _log.info("Request %s: its client did not read the response in time", scope["state"]["request_id"])
@@ -77,4 +77,4 @@ class LargeAnswers:
 
     def _has_room(self, user_id: str, size: int) -> bool:
         held = self._held[user_id]
-        return self._held.total() + size <= ANSWERS_BYTES and (not held or held + size <= ANSWERS_BYTES_PER_USER)
+        return self._held.total() + size <= RESPONSES_BYTES and (not held or held + size <= RESPONSES_BYTES_PER_USER)
