@@ -52,7 +52,7 @@ class StatementFailed(Exception):
 class Fault(TypedDict):
     """One error in a request: where, and why. It never repeats the input."""
 
-    place: Literal["pointer", "parameter", "header"]
+    source: Literal["pointer", "parameter", "header"]
     name: str
     detail: str
     code: NotRequired[str]  # which error it is, where a program has to know

@@ -170,7 +170,7 @@ def test_malformed_condition_is_refused_by_name(name: str, read: Callable[[Reque
         read(request(name, value))
 
     [fault] = caught.value.faults
-    assert (fault["place"], fault["name"]) == ("header", name)
+    assert (fault["source"], fault["name"]) == ("header", name)
     assert fault["detail"].startswith("must be ")
 
 
@@ -192,7 +192,7 @@ def test_malformed_key_is_refused_by_name(values: list[str]) -> None:
         read_idempotency_key(request("Idempotency-Key", *values))
 
     [fault] = caught.value.faults
-    assert (fault["place"], fault["name"]) == ("header", "Idempotency-Key")
+    assert (fault["source"], fault["name"]) == ("header", "Idempotency-Key")
     assert fault["detail"].startswith("must be 1 to 255 ")
 
 

@@ -56,7 +56,7 @@ async def read_json(request: Request, members: frozenset[str]) -> Request:
     _check_media_type(request)
     value = parse_json(body)
     if not isinstance(value, dict):
-        raise InvalidInput(faults=[Fault(place="pointer", name="", detail="must be a JSON object")])
+        raise InvalidInput(faults=[Fault(source="pointer", name="", detail="must be a JSON object")])
     # Pydantic would make an error of each, or one without a name.
     if len(value) > len(members) + FAULTS_COUNT or not _are_text(value):
         raise _refuse_members([name for name in value if name not in members])
@@ -72,7 +72,7 @@ def _are_text(names: Iterable[str]) -> bool:
 
 
 def _refuse_members(unknown: Sequence[str]) -> InvalidInput:
-    faults = (Fault(place="pointer", name=make_pointer([name]), detail=UNKNOWN_MEMBER) for name in unknown)
+    faults = (Fault(source="pointer", name=make_pointer([name]), detail=UNKNOWN_MEMBER) for name in unknown)
     return name_faults(faults, len(unknown))
 
 

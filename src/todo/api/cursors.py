@@ -33,15 +33,15 @@ _feed_positions = TypeAdapter(FeedPosition)
 
 def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
     """Return the cursor of a position in the list of this owner and this query, whatever its limit."""
-    place = _positions[query.sort_key].dump_json(position)
-    return _write(_identify_list(owner, query), place)
+    payload = _positions[query.sort_key].dump_json(position)
+    return _write(_identify_list(owner, query), payload)
 
 
 def read_cursor(owner: Owner, query: TaskQuery, cursor: str) -> Position:
     """Return the position of a cursor; raise InvalidCursor unless it was made for this owner and this query."""
-    place = _read(_identify_list(owner, query), cursor)
+    payload = _read(_identify_list(owner, query), cursor)
     try:
-        position = Position(*_positions[query.sort_key].validate_json(place))
+        position = Position(*_positions[query.sort_key].validate_json(payload))
     except ValueError:
         raise InvalidCursor from None
     # JSON can be written in more than one way: only our own is taken.
@@ -57,9 +57,9 @@ def make_feed_cursor(owner: Owner, position: FeedPosition) -> str:
 
 def read_feed_cursor(owner: Owner, cursor: str) -> FeedPosition:
     """Return the position of a cursor; raise InvalidCursor unless it was made for this owner's feed."""
-    place = _read(_identify_feed(owner), cursor)
+    payload = _read(_identify_feed(owner), cursor)
     try:
-        position = _feed_positions.validate_json(place)
+        position = _feed_positions.validate_json(payload)
     except ValueError:
         raise InvalidCursor from None
     if make_feed_cursor(owner, position) != cursor:
@@ -76,9 +76,9 @@ def _identify_feed(owner: Owner) -> bytes:
     return f"{owner}\nchanges\n".encode()
 
 
-def _write(which: bytes, place: bytes) -> str:
-    checksum = blake2b(which + place, digest_size=CHECKSUM_BYTES).digest()
-    return urlsafe_b64encode(checksum + place).rstrip(b"=").decode()
+def _write(which: bytes, payload: bytes) -> str:
+    checksum = blake2b(which + payload, digest_size=CHECKSUM_BYTES).digest()
+    return urlsafe_b64encode(checksum + payload).rstrip(b"=").decode()
 
 
 def _read(which: bytes, cursor: str) -> bytes:
@@ -86,7 +86,7 @@ def _read(which: bytes, cursor: str) -> bytes:
         data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         raise InvalidCursor from None
-    place = data[CHECKSUM_BYTES:]
-    if _write(which, place) != cursor:
+    payload = data[CHECKSUM_BYTES:]
+    if _write(which, payload) != cursor:
         raise InvalidCursor
-    return place
+    return payload

@@ -70,11 +70,11 @@ HEADERS: Mapping[str, tuple[str, str]] = {
     "X-Request-ID": ("The id of the request: the client's own if it sent a valid one.", REQUEST_ID),
 }
 FAULTS: Mapping[type[TodoError], list[Fault]] = {
-    InvalidHeader: [Fault(place="header", name="If-Match", detail='must be * or a list of entity tags, such as "1"')],
-    InvalidInput: [Fault(place="pointer", name="/title", detail="Field required")],
+    InvalidHeader: [Fault(source="header", name="If-Match", detail='must be * or a list of entity tags, such as "1"')],
+    InvalidInput: [Fault(source="pointer", name="/title", detail="Field required")],
     BatchRefused: [
         Fault(
-            place="pointer", name="/operations/1", detail="the task is in another version", code="precondition-failed"
+            source="pointer", name="/operations/1", detail="the task is in another version", code="precondition-failed"
         )
     ],
 }

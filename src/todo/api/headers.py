@@ -110,4 +110,4 @@ def _read(request: Request, name: str) -> str | None:
 
 
 def _make_fault(name: str, detail: str) -> InvalidHeader:
-    return InvalidHeader(faults=[Fault(place="header", name=name, detail=detail)])
+    return InvalidHeader(faults=[Fault(source="header", name=name, detail=detail)])

@@ -95,7 +95,7 @@ def read_query(request: Request, model: type[Model]) -> Model:
 
 
 def _name_fault(name: str, message: str) -> Fault:
-    return Fault(place="parameter", name=cut_name(name), detail=message.removeprefix("Value error, "))
+    return Fault(source="parameter", name=cut_name(name), detail=message.removeprefix("Value error, "))
 
 
 def _make_fault(name: str, detail: str) -> InvalidInput:

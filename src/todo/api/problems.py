@@ -59,7 +59,7 @@ def make_problem(error: TodoError, request_id: str) -> dict[str, object]:
     if error.faults:
         problem["errors"] = [
             {
-                fault["place"]: fault["name"],
+                fault["source"]: fault["name"],
                 **({"code": fault["code"]} if "code" in fault else {}),
                 "detail": fault["detail"],
             }
@@ -109,9 +109,9 @@ def _answer_http(error: HTTPException, request_id: str) -> Response:
 
 
 def _read_fault(location: tuple[str | int, ...], message: str) -> Fault:
-    source, *path = location
+    place, *path = location
     detail = message.removeprefix("Value error, ")
-    if source == "body":
-        return Fault(place="pointer", name=make_pointer(path), detail=detail)
-    place: Literal["parameter", "header"] = "header" if source == "header" else "parameter"
-    return Fault(place=place, name=cut_name(str(path[0])), detail=detail)
+    if place == "body":
+        return Fault(source="pointer", name=make_pointer(path), detail=detail)
+    source: Literal["parameter", "header"] = "header" if place == "header" else "parameter"
+    return Fault(source=source, name=cut_name(str(path[0])), detail=detail)

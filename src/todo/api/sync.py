@@ -28,9 +28,9 @@ async def list_changes(request: Request, owner: Owner) -> Response:
 async def apply_batch(request: Request, owner: Owner, batch: Batch) -> Response:
     """Carry out all operations, or none if any cannot be; the same batch can be sent again."""
     tasks = open_store(request, owner)
-    for place, operation in enumerate(batch.operations):
+    for index, operation in enumerate(batch.operations):
         if not isinstance(operation, BatchDelete):
-            refuse_other_user(owner, operation.task.user_id, f"/operations/{place}/task")
+            refuse_other_user(owner, operation.task.user_id, f"/operations/{index}/task")
     results = await tasks.apply(batch)
     _set_urls(request, owner, results)
     return Response(orjson.dumps({"results": results}, option=JSON_OPTIONS), media_type="application/json")

@@ -156,7 +156,7 @@ def _answer(request: Request, task: TaskRow, status: int = 200) -> Response:
 def _complete(changes: TaskUpdate) -> TaskCreate:
     """Return the creation that has these members."""
     if "title" not in changes.model_fields_set:
-        raise InvalidInput(faults=[Fault(place="pointer", name="/title", detail="Field required")])
+        raise InvalidInput(faults=[Fault(source="pointer", name="/title", detail="Field required")])
     given = {name: getattr(changes, name) for name in changes.model_fields_set}
     return TaskCreate.model_construct(changes.model_fields_set, **given)  # both have the same members and validators
 
@@ -173,10 +173,10 @@ def _link_next(request: Request, list_url: str, cursor: str) -> str:
     return f'<{list_url}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'
 
 
-def refuse_other_user(owner: Owner, user_id: str | None, place: str = "") -> None:
+def refuse_other_user(owner: Owner, user_id: str | None, parent: str = "") -> None:
     """Raise InvalidInput if a body names another user than the owner."""
     if user_id is not None and user_id != owner:
-        fault = Fault(place="pointer", name=f"{place}/user_id", detail="must be the owner's user id")
+        fault = Fault(source="pointer", name=f"{parent}/user_id", detail="must be the owner's user id")
         raise InvalidInput(faults=[fault])
 
 

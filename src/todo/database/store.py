@@ -185,7 +185,7 @@ class TaskStore:
         Raises BatchRefused, if any operation cannot be carried out, and then has changed nothing.
         """
         rows = await self._database.write(BATCH, {"owner": self.owner, **bind_operations(batch.operations)})
-        if faults := [_describe_fault(place, row[-1]) for place, row in enumerate(rows) if row[-1]]:
+        if faults := [_describe_fault(index, row[-1]) for index, row in enumerate(rows) if row[-1]]:
             raise BatchRefused(faults=faults)
         asked = zip(batch.operations, rows, strict=True)
         return [TaskStateRow(operation.id, None if row[0] is None else _read(row)) for operation, row in asked]
@@ -244,8 +244,8 @@ def _make_aware(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC)
 
 
-def _describe_fault(place: int, code: str) -> Fault:
-    return Fault(place="pointer", name=f"/operations/{place}", detail=BATCH_FAULTS[code], code=code)
+def _describe_fault(index: int, code: str) -> Fault:
+    return Fault(source="pointer", name=f"/operations/{index}", detail=BATCH_FAULTS[code], code=code)
 
 
 def _read_filters(selection: TaskSelection) -> dict[str, object]:

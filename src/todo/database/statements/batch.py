@@ -79,7 +79,7 @@ _PREPARE = {name: _find_preparation(COLUMNS[name].type) for name in WRITABLE}
 
 def bind_operations(operations: Sequence[BatchOperation]) -> dict[str, object]:
     """Return the parameters of BATCH, but for the owner."""
-    rows = [{"position": place, **_describe(operation)} for place, operation in enumerate(operations)]
+    rows = [{"position": index, **_describe(operation)} for index, operation in enumerate(operations)]
     return {"operations": orjson.dumps(rows).decode(), "ids": [operation.id for operation in operations]}
 
 
