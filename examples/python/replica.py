@@ -78,7 +78,7 @@ class Replica:
     def _settle(self, problem: Problem) -> None:
         """Fetch what is there, and decide on each change at fault: nothing of a batch that is refused has happened."""
         self._pull()
-        faults = {str(fault.pointer).removeprefix("/operations/").split("/")[0]: fault for fault in problem.errors or []}
+        faults = {str(each.pointer).removeprefix("/operations/").split("/")[0]: each for each in problem.errors or []}
         decided: list[Operation | None] = []
         for place, mine in enumerate(self.sent):
             fault = faults.get(str(place))
