@@ -13,12 +13,14 @@ from todo.api.headers import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
+    IF_NONE_MATCH_ANY,
     PATTERNS,
     hash_etag,
     make_etag,
     read_idempotency_key,
     read_if_match,
     read_if_none_match,
+    wants_creation,
 )
 from todo.errors import InvalidHeader
 from todo.models.tasks import TaskRow
@@ -180,6 +182,34 @@ def test_key_is_read_bare_or_quoted(value: str, key: str) -> None:
     assert read_idempotency_key(request("Idempotency-Key", value)) == key
 
 
+@pytest.mark.parametrize(("values", "wants"), [([], False), (["*"], True), ([" *\t"], True)])
+def test_creation_is_wanted_where_nothing_may_exist(values: list[str], *, wants: bool) -> None:
+    """Any other PUT is a change."""
+    assert wants_creation(request("If-None-Match", *values)) is wants
+
+
+def test_creation_is_conditional_on_nothing_else() -> None:
+    """A tag is refused, and so is `If-Match` beside the star: what the client means is not what it says."""
+    both = request("If-None-Match", "*")
+    both.scope["headers"].append((b"if-match", b'"1"'))
+    refusals = {}
+    for wrong in (request("If-None-Match", '"1"'), both):
+        with pytest.raises(InvalidHeader) as caught:
+            wants_creation(wrong)
+        [fault] = caught.value.faults
+        refusals[fault["detail"]] = (fault["source"], fault["name"])
+
+    assert refusals == {
+        "must be * in a request that changes a task": ("header", "If-None-Match"),
+        "must not be sent together with If-Match": ("header", "If-None-Match"),
+    }
+
+
+def test_change_with_a_condition_is_no_creation() -> None:
+    """It has `If-Match` alone."""
+    assert wants_creation(request("If-Match", '"1"')) is False
+
+
 def test_key_may_be_left_out() -> None:
     """Then every request creates."""
     assert read_idempotency_key(request("Idempotency-Key")) is None
@@ -216,6 +246,14 @@ def test_headers_are_published_with_their_patterns() -> None:
     published = [IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY]
 
     assert {each["name"]: each["schema"].get("pattern") for each in published} == PATTERNS
-    for each in published:
+    for each in (*published, IF_NONE_MATCH_ANY):
         assert (each["in"], each["required"], each["schema"]["type"]) == ("header", False, "string")
         assert each["description"]
+
+
+def test_condition_of_a_creation_is_published_as_a_star() -> None:
+    """Under the name of the other, of which it is the one value that a PUT takes."""
+    assert IF_NONE_MATCH_ANY["name"] == "If-None-Match"
+    assert IF_NONE_MATCH_ANY["description"] != IF_NONE_MATCH["description"]
+    pattern = IF_NONE_MATCH_ANY["schema"]["pattern"]
+    assert [value for value in ("*", "**", '"1"', '"*', "", "x*", "*x") if re.search(pattern, value)] == ["*"]

@@ -114,6 +114,7 @@ def test_what_libpq_refuses_by_itself_is_final(message: str) -> None:
         ("42601", "syntax error", Retry.NEVER, None),
         ("0A000", "cannot do that", Retry.NEVER, None),
         ("23514", "violates check constraint of a cached plan", Retry.NEVER, None),
+        ("23514", 'violates check constraint "pk_tasks"', Retry.NEVER, None),
         ("42883", "could not open: No such file or directory", Retry.NEVER, None),
         (None, "cannot adapt type", Retry.NEVER, None),
     ],

@@ -39,12 +39,11 @@ def make_cursor(owner: Owner, query: TaskQuery, position: Position) -> str:
 
 def read_cursor(owner: Owner, query: TaskQuery, cursor: str) -> Position:
     """Return the position of a cursor; raise InvalidCursor unless it was made for this owner and this query."""
-    payload = _read(_identify_list(owner, query), cursor)
     try:
-        position = Position(*_positions[query.sort_key].validate_json(payload))
+        position = Position(*_positions[query.sort_key].validate_json(_read(cursor)))
     except ValueError:
         raise InvalidCursor from None
-    # JSON can be written in more than one way: only our own is taken.
+    # Its checksum is right, and it is written as it is here: JSON and base64 can be written in more than one way.
     if make_cursor(owner, query, position) != cursor:
         raise InvalidCursor
     return position
@@ -57,9 +56,8 @@ def make_feed_cursor(owner: Owner, position: FeedPosition) -> str:
 
 def read_feed_cursor(owner: Owner, cursor: str) -> FeedPosition:
     """Return the position of a cursor; raise InvalidCursor unless it was made for this owner's feed."""
-    payload = _read(_identify_feed(owner), cursor)
     try:
-        position = _feed_positions.validate_json(payload)
+        position = _feed_positions.validate_json(_read(cursor))
     except ValueError:
         raise InvalidCursor from None
     if make_feed_cursor(owner, position) != cursor:
@@ -81,12 +79,6 @@ def _write(which: bytes, payload: bytes) -> str:
     return urlsafe_b64encode(checksum + payload).rstrip(b"=").decode()
 
 
-def _read(which: bytes, cursor: str) -> bytes:
-    try:
-        data = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    except ValueError:
-        raise InvalidCursor from None
-    payload = data[CHECKSUM_BYTES:]
-    if _write(which, payload) != cursor:
-        raise InvalidCursor
-    return payload
+def _read(cursor: str) -> bytes:
+    """Return what a cursor holds, unchecked; raise ValueError if it is not base64."""
+    return urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))[CHECKSUM_BYTES:]
